@@ -1,0 +1,1 @@
+//! Refs to a configured tree.

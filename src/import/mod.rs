@@ -1,0 +1,1 @@
+//! One ref per package.

@@ -1,0 +1,176 @@
+//! The contract between resolving and everything after: each package of a root by version, place and SHA-256.
+//!
+//! The file is YAML, sorted by package name, one block per package. It names archives, never hosts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::arch::Architecture;
+use crate::clock::Timestamp;
+use crate::digest::Sha256;
+use crate::durable;
+use crate::error::Hint;
+use crate::manifest::Manifest;
+use crate::package::Format;
+
+/// The lock format this program writes and reads.
+pub const VERSION: u32 = 1;
+
+/// A lock: everything a build depends on besides the manifest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Lock {
+    /// Format of the lock file.
+    pub version: u32,
+    /// Name of the manifest.
+    pub manifest: String,
+    /// [`Manifest::digest`] of the manifest that was resolved.
+    pub manifest_sha256: Sha256,
+    /// The format of all packages.
+    pub format: Format,
+    /// The root's architecture.
+    pub architecture: Architecture,
+    /// The clock of every build from this lock; moves only when a package moves.
+    pub date: Timestamp,
+    /// The root's packages, sorted by name, then architecture.
+    pub packages: Vec<Package>,
+    /// The packages of the programs that shape output bytes, sorted likewise.
+    pub tools: Vec<Package>,
+}
+
+/// One pinned package.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Package name.
+    pub name: String,
+    /// The architecture the package was built for (`all` for none).
+    pub architecture: String,
+    /// Version in the format's own spelling.
+    pub version: String,
+    /// `ARCHIVE/SUITE/COMPONENT`.
+    pub archive: String,
+    /// Path below the archive's root.
+    pub path: String,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Identity of the file.
+    pub sha256: Sha256,
+    /// Names of the locked packages that satisfy this one's dependencies (`NAME`, or `NAME:ARCH` where the name alone is
+    /// ambiguous), sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends: Vec<String>,
+}
+
+impl Package {
+    /// The archive's id, without suite and component.
+    pub fn archive_id(&self) -> &str {
+        self.archive.split('/').next().unwrap_or_default()
+    }
+
+    /// `NAME VERSION ARCH`, as messages show it.
+    pub fn describe(&self) -> String {
+        format!("{} {} {}", self.name, self.version, self.architecture)
+    }
+}
+
+impl Lock {
+    /// Every distinct file the lock names: packages and tools.
+    pub fn files(&self) -> Vec<&Package> {
+        let mut files: Vec<&Package> = self.packages.iter().chain(&self.tools).collect();
+        files.sort_by_key(|p| p.sha256);
+        files.dedup_by_key(|p| p.sha256);
+        files
+    }
+
+    /// The lock's text.
+    pub fn render(&self) -> Result<String> {
+        serde_yaml::to_string(self).context("cannot write a lock as YAML")
+    }
+
+    /// Reads a lock's text; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let broken = || format!("{} is not a lock", origin.display());
+        let head: Head = serde_yaml::from_str(text).with_context(broken)?;
+        if head.version != VERSION {
+            bail!(
+                "{} has lock format {}, expected {VERSION}: it was written by another version of compose",
+                origin.display(),
+                head.version
+            );
+        }
+        let lock: Self = serde_yaml::from_str(text).with_context(broken)?;
+        lock.check().with_context(broken)?;
+        Ok(lock)
+    }
+
+    /// What a lock edited by hand could get wrong and later stages rely on.
+    fn check(&self) -> Result<()> {
+        for list in [&self.packages, &self.tools] {
+            for pair in list.windows(2) {
+                if (&pair[0].name, &pair[0].architecture) >= (&pair[1].name, &pair[1].architecture) {
+                    bail!("`{}` stands after `{}`: expected sorted, distinct packages", pair[1].name, pair[0].name);
+                }
+            }
+            for package in list {
+                let safe = |part: &str| !matches!(part, "" | "." | "..");
+                if !package.path.split('/').all(safe) {
+                    bail!("`{}` has the path `{}`: expected one below the archive", package.name, package.path);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the lock of a manifest for an architecture stands: `locks/` beside the manifest's folder when that is called
+/// `manifests`, else `locks/` in the manifest's folder.
+pub fn path_for(manifest: &Manifest, architecture: &Architecture) -> PathBuf {
+    let folder = manifest.path.parent().unwrap_or(Path::new(""));
+    let root = match (folder.file_name(), folder.parent()) {
+        (Some(name), Some(parent)) if name == "manifests" => parent,
+        _ => folder,
+    };
+    root.join("locks").join(format!("{}.{architecture}.lock", manifest.name))
+}
+
+/// The lock of a manifest, which must exist and belong to the manifest as it is now.
+pub fn load(manifest: &Manifest, architecture: &Architecture) -> Result<Lock> {
+    let path = path_for(manifest, architecture);
+    let remedy = || format!("compose update-lock {}", manifest.path.display());
+    let Some(lock) = load_any(&path)? else {
+        return Err(anyhow!("{} has no lock for {architecture}: {} is missing", manifest.name, path.display()))
+            .hint(remedy);
+    };
+    if lock.manifest_sha256 != manifest.digest {
+        return Err(anyhow!(
+            "{} is stale: it was made for another state of {} (expected manifest-sha256 {}, found {})",
+            path.display(),
+            manifest.path.display(),
+            manifest.digest,
+            lock.manifest_sha256
+        ))
+        .hint(remedy);
+    }
+    Ok(lock)
+}
+
+/// The lock at `path`, if there is one, whatever manifest it was made for.
+pub fn load_any(path: &Path) -> Result<Option<Lock>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Lock::parse(&text, path).map(Some),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Writes a lock; tells whether its text changed.
+pub fn save(lock: &Lock, path: &Path) -> Result<bool> {
+    durable::write_if_changed(path, lock.render()?.as_bytes())
+}

@@ -1,0 +1,3 @@
+//! The `compose` program.
+
+fn main() {}

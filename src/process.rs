@@ -1,0 +1,30 @@
+//! Child processes of the host: one way to run them, with arguments and the end of stderr in the error.
+
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// How much of a failed program's stderr an error repeats, in bytes.
+const STDERR_TAIL: usize = 4096;
+
+/// Runs a program to its end with no standard input; an exit status other than 0 is an error.
+pub fn run(command: &mut Command) -> Result<Output> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", describe(command)))?;
+    if !output.status.success() {
+        bail!("{} ended with {}: {}", describe(command), output.status, tail(&output.stderr));
+    }
+    Ok(output)
+}
+
+/// Program and arguments as one would type them.
+pub fn describe(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    words.extend(command.get_args().map(|a| a.to_string_lossy().into_owned()));
+    format!("`{}`", words.join(" "))
+}
+
+/// The last lines of what a program printed, as text.
+pub fn tail(bytes: &[u8]) -> String {
+    let from = bytes.len().saturating_sub(STDERR_TAIL);
+    String::from_utf8_lossy(&bytes[from..]).trim().to_owned()
+}

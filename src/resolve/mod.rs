@@ -1,0 +1,1 @@
+//! Manifest and indexes to lock.
