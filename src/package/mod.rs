@@ -2,8 +2,18 @@
 //! Nothing here knows of stages, stores or sandboxes.
 
 pub mod deb;
+mod install;
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+pub use install::{DatabaseContent, DatabaseFile, Installation, Residue, Script, Treatment, Unpacked};
+
+use crate::digest::Sha256;
 
 /// A package format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -20,4 +30,101 @@ impl Format {
             Self::Deb => "deb",
         }
     }
+
+    /// Reads a package file from its beginning and hands every member to `sink`, in the file's order.
+    /// Memory does not grow with the package.
+    pub fn unpack(self, file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
+        match self {
+            Self::Deb => deb::archive::unpack(file, sink),
+        }
+    }
+
+    /// Names of the control files whose contents [`Format::installation`] reads.
+    pub fn control_files(self) -> &'static [&'static str] {
+        match self {
+            Self::Deb => deb::install::CONTROL_FILES,
+        }
+    }
+
+    /// What is special in installing these packages together.
+    pub fn installation(self, packages: Vec<Unpacked>) -> Result<Box<dyn Installation>> {
+        match self {
+            Self::Deb => Ok(Box::new(deb::install::Deb::new(packages)?)),
+        }
+    }
+}
+
+/// Receives the members of a package.
+pub trait MemberSink {
+    /// Takes one member; `content` gives the bytes of a regular file.
+    fn member(&mut self, member: Member, content: &mut dyn Read) -> Result<()>;
+}
+
+/// Which half of a package a member belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Metadata and scripts.
+    Control,
+    /// What is installed.
+    Data,
+}
+
+/// One member of a package, as the package describes it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// Control or data.
+    pub part: Part,
+    /// Path relative to the part's root, without `./`; empty for the root itself.
+    pub path: String,
+    /// What it is.
+    pub kind: MemberKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Owner by name, where the package gives one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// Group by name, where the package gives one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// Modification time, in seconds since 1970.
+    pub mtime: i64,
+    /// Extended attributes; the bytes of each value as numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub xattrs: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a member is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberKind {
+    /// A directory.
+    Directory,
+    /// A regular file of so many bytes.
+    File(u64),
+    /// A symbolic link to this target.
+    Symlink(String),
+    /// Another name of an earlier file of the same part.
+    Hardlink(String),
+    /// A character device, major and minor.
+    CharDevice(u32, u32),
+    /// A block device, major and minor.
+    BlockDevice(u32, u32),
+    /// A named pipe.
+    Fifo,
+}
+
+/// One line of an imported package's index.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The member as the package describes it.
+    #[serde(flatten)]
+    pub member: Member,
+    /// The content object of a file, link or hard link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<Sha256>,
 }
