@@ -1,1 +1,8 @@
-//! Debian binary packages.
+//! Debian binary packages: what Debian Policy and the manual pages of dpkg and apt say.
+
+pub mod control;
+pub mod index;
+pub mod relation;
+pub mod request;
+pub mod universe;
+pub mod version;
