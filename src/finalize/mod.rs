@@ -75,20 +75,38 @@ pub struct Request<'a> {
     pub folder: &'a Path,
 }
 
-/// Writes one output as `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for [`OutputFormat::Ostree`].
-pub fn run(request: &Request<'_>, format: OutputFormat, tree: &mut Option<Tree>, progress: &dyn Progress) -> Result<Option<Artifact>> {
-    let ending = match format {
-        OutputFormat::Ostree => return Ok(None),
-        OutputFormat::RootImg => "root.img",
-        OutputFormat::Tar => "tar",
-    };
+/// The file of an output and, when it stands as its record says, that record.
+fn look_up(request: &Request<'_>, ending: &str, identity: Sha256) -> (PathBuf, PathBuf, Option<Record>) {
     let Request { store, lock, folder, .. } = request;
     let path = folder.join(format!("{}.{}.{ending}", lock.manifest, lock.architecture));
+    let name = Sha256::of(format!("{identity} {}", path.display()).as_bytes()).to_hex();
+    let record_path = store.root().join("stages").join(name);
+    let record = read_record(&record_path).filter(|record| Stamp::of(&path).as_ref() == Some(&record.stamp));
+    (path, record_path, record)
+}
+
+/// Whether [`run`] would have to write this output.
+pub fn is_due(request: &Request<'_>, format: OutputFormat) -> Result<bool> {
+    let Some(ending) = ending(format) else { return Ok(false) };
+    Ok(look_up(request, ending, identity(request, format)?).2.is_none())
+}
+
+/// The end of an output's file name, for those that are files.
+fn ending(format: OutputFormat) -> Option<&'static str> {
+    match format {
+        OutputFormat::Ostree => None,
+        OutputFormat::RootImg => Some("root.img"),
+        OutputFormat::Tar => Some("tar"),
+    }
+}
+
+/// Writes one output as `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for [`OutputFormat::Ostree`].
+pub fn run(request: &Request<'_>, format: OutputFormat, tree: &mut Option<Tree>, progress: &dyn Progress) -> Result<Option<Artifact>> {
+    let Some(ending) = ending(format) else { return Ok(None) };
+    let Request { store, lock, folder, .. } = request;
     let identity = identity(request, format)?;
-    let record_path = store.root().join("stages").join(Sha256::of(format!("{identity} {}", path.display()).as_bytes()).to_hex());
-    if let Some(record) = read_record(&record_path)
-        && Stamp::of(&path).is_some_and(|stamp| stamp == record.stamp)
-    {
+    let (path, record_path, record) = look_up(request, ending, identity);
+    if let Some(record) = record {
         return Ok(Some(Artifact { size: record.stamp.size, sha256: record.sha256, path, reused: true }));
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;

@@ -3,6 +3,7 @@
 
 pub mod deb;
 mod install;
+pub mod universe;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +15,10 @@ use serde::{Deserialize, Serialize};
 pub use install::{DatabaseContent, DatabaseFile, Installation, Residue, Script, Treatment, Unpacked};
 
 use crate::digest::Sha256;
+use crate::arch::Architecture;
+use crate::manifest::PackageRequest;
+use crate::source::Index;
+use universe::Universe;
 
 /// A package format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -50,6 +55,41 @@ impl Format {
     pub fn installation(self, packages: Vec<Unpacked>) -> Result<Box<dyn Installation>> {
         match self {
             Self::Deb => Ok(Box::new(deb::install::Deb::new(packages)?)),
+        }
+    }
+
+    /// The order of two versions.
+    pub fn compare_versions(self, a: &str, b: &str) -> std::cmp::Ordering {
+        match self {
+            Self::Deb => deb::version::compare(a, b),
+        }
+    }
+
+    /// Reads a request for a package, `foo`, `foo (>= 1.2)` or `foo=1.2-3`, or tells what is wrong with it.
+    pub fn parse_request(self, text: &str) -> Result<PackageRequest, String> {
+        match self {
+            Self::Deb => deb::request::parse(text),
+        }
+    }
+
+    /// All packages of some indexes as things to choose from for one architecture. What `requests` say of versions
+    /// decides which version of a package stands for it; `exclude` names packages that cannot be chosen.
+    pub fn universe<'a>(
+        self,
+        indexes: &'a [Index],
+        architecture: &'a Architecture,
+        requests: &[PackageRequest],
+        exclude: &[String],
+    ) -> Result<Box<dyn Universe + 'a>> {
+        match self {
+            Self::Deb => Ok(Box::new(deb::universe::DebUniverse::new(indexes, architecture, requests, exclude)?)),
+        }
+    }
+
+    /// The packages that the program writing `root.img` consists of, and why they are asked for that way.
+    pub fn image_tools(self) -> &'static [Tool] {
+        match self {
+            Self::Deb => deb::request::IMAGE_TOOLS,
         }
     }
 }
@@ -127,4 +167,13 @@ pub struct Record {
     /// The content object of a file, link or hard link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<Sha256>,
+}
+
+/// A package of a program that shapes output bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Tool {
+    /// The request, as in a manifest.
+    pub request: &'static str,
+    /// Why it is needed, and in this version.
+    pub reason: &'static str,
 }

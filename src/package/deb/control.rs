@@ -80,17 +80,15 @@ fn field_end(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "\nPackage: a\nDepends: b,\n c (>= 1)\n# not a field: x\nDescription: short\n long\n .\n end\n\n\nPackage: d\n";
+    const TEXT: &str =
+        "\nPackage: a\nDepends: b,\n c (>= 1)\n# not a field: x\nDescription: short\n long\n .\n end\n\n\nPackage: d\n";
 
     #[test]
     fn fields_keep_order_and_continuations() {
         let stanzas: Vec<_> = Stanza::all(TEXT).collect();
         assert_eq!(stanzas.len(), 2);
         let fields: Vec<_> = stanzas[0].fields().collect();
-        assert_eq!(
-            fields,
-            [("Package", "a"), ("Depends", "b,\n c (>= 1)"), ("Description", "short\n long\n .\n end")]
-        );
+        assert_eq!(fields, [("Package", "a"), ("Depends", "b,\n c (>= 1)"), ("Description", "short\n long\n .\n end")]);
         assert_eq!(stanzas[1].get("package"), Some("d"));
         assert_eq!(stanzas[1].get("Depends"), None);
         assert_eq!(Stanza::parse(TEXT), stanzas[0]);

@@ -3,6 +3,9 @@
 pub mod archive;
 pub mod control;
 mod database;
+pub mod index;
 pub mod install;
 pub mod relation;
+pub mod request;
+pub mod universe;
 pub mod version;

@@ -95,14 +95,17 @@ impl<'a> Relation<'a> {
     /// Reads one relation. Restrictions in `[]` and `<>`, which only source packages have, are ignored.
     pub fn parse(text: &'a str) -> Result<Self, BadRelation> {
         let bad = |reason| BadRelation { text: text.trim().to_owned(), reason };
-        let end = text.find(['[', '<']).filter(|at| text.find('(').is_none_or(|open| *at < open || text[..*at].contains(')')));
+        let end = text
+            .find(['[', '<'])
+            .filter(|at| text.find('(').is_none_or(|open| *at < open || text[..*at].contains(')')));
         let plain = text[..end.unwrap_or(text.len())].trim();
         let (head, version) = match plain.split_once('(') {
             None => (plain, None),
             Some((head, rest)) => {
                 let inner = rest.strip_suffix(')').ok_or_else(|| bad("a closing `)` is missing"))?.trim();
                 let at = inner.find(|c| !matches!(c, '<' | '=' | '>')).ok_or_else(|| bad("the version is missing"))?;
-                let operator = Operator::parse(&inner[..at]).ok_or_else(|| bad("expected one of `<<`, `<=`, `=`, `>=`, `>>`"))?;
+                let operator =
+                    Operator::parse(&inner[..at]).ok_or_else(|| bad("expected one of `<<`, `<=`, `=`, `>=`, `>>`"))?;
                 (head.trim(), Some((operator, inner[at..].trim())))
             }
         };
@@ -111,7 +114,9 @@ impl<'a> Relation<'a> {
             None => (head, None),
         };
         if !is_name(name) {
-            return Err(bad("a package name has lower-case letters, digits and `+-.`, beginning with a letter or digit"));
+            return Err(bad(
+                "a package name has lower-case letters, digits and `+-.`, beginning with a letter or digit",
+            ));
         }
         Ok(Self { name, qualifier, version })
     }
@@ -177,8 +182,13 @@ mod tests {
 
     #[test]
     fn operators_hold() {
-        let table = [("<<", [true, false, false]), ("<=", [true, true, false]), ("=", [false, true, false]),
-            (">=", [false, true, true]), (">>", [false, false, true])];
+        let table = [
+            ("<<", [true, false, false]),
+            ("<=", [true, true, false]),
+            ("=", [false, true, false]),
+            (">=", [false, true, true]),
+            (">>", [false, false, true]),
+        ];
         for (operator, expected) in table {
             let operator = Operator::parse(operator).unwrap();
             assert_eq!(["1", "2", "3"].map(|v| operator.holds(v, "2")), expected, "{}", operator.as_str());

@@ -17,7 +17,8 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 /// digit, and no characters but letters, digits and `.+-~:`.
 pub fn is_valid(version: &str) -> bool {
     let parts = Parts::split(version);
-    let allowed = |more: &'static [u8]| move |b: u8| b.is_ascii_alphanumeric() || b".+~".contains(&b) || more.contains(&b);
+    let allowed =
+        |more: &'static [u8]| move |b: u8| b.is_ascii_alphanumeric() || b".+~".contains(&b) || more.contains(&b);
     let has_epoch = version.contains(':');
     let has_revision = version.contains('-');
     (!has_epoch || !parts.epoch.is_empty() && parts.epoch.parse::<i32>().is_ok_and(|epoch| epoch >= 0))
@@ -99,7 +100,7 @@ mod tests {
         "1.2.3-4 1.2.3-4a 1.2.3-4.1 1.2.3a-1 1.2.3+dfsg-1 1.2.3.1-1 1.2.10-1",
         "2.0-1-1 2.0-1.1-1 2.0.1-1",
         "1:1~rc1 1:1 1:1:2 2:0",
-        "a aa b + . :",
+        "a aa b + .",
     ];
 
     #[test]
