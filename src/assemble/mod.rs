@@ -184,6 +184,8 @@ fn step(script: Script, date: Timestamp) -> Step {
 fn plan(store: &Store, tree: &Tree, installation: &dyn Installation, scratch: &Scratch, steps: Vec<Step>) -> Result<Plan> {
     let lower = store.work().join("lower");
     store::check_out(store, &tree.root, &lower)?;
+    // The top of the overlay shows the attributes of its upper layer.
+    store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
     let guards = installation.guards().into_iter();
     Ok(Plan {
         root: Root::Overlay { lower, upper: scratch.upper(), work: scratch.work() },

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 
 use super::tree::Directory;
-use super::{Leaf, Store};
+use super::{Attributes, Leaf, Store};
 
 /// Checks a directory out to `target`, which must not exist. Devices are left out: no unprivileged user can make them.
 pub fn check_out(store: &Store, dir: &Directory, target: &Path) -> Result<()> {
@@ -24,7 +24,11 @@ fn write_directory(objects: &Path, dir: &Directory, target: &Path) -> Result<()>
     dir.directories
         .par_iter()
         .try_for_each(|(name, child)| write_directory(objects, child, &target.join(name)))?;
-    let attributes = &dir.attributes;
+    set_directory_attributes(target, &dir.attributes)
+}
+
+/// Gives an existing directory these attributes, and the modification time 0 that all of a checkout has.
+pub fn set_directory_attributes(target: &Path, attributes: &Attributes) -> Result<()> {
     if (attributes.uid, attributes.gid) != (0, 0) {
         let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
         rustix::fs::chownat(CWD, target, Some(uid), Some(gid), AtFlags::empty())?;

@@ -31,7 +31,7 @@ use anyhow::{Context, Result};
 use glib::prelude::*;
 use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
-pub use checkout::check_out;
+pub use checkout::{check_out, set_directory_attributes};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs};
 pub use tree::{Directory, Extras, Leaf, Node, Tree, split};
 pub use upper::apply_upper;

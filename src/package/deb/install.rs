@@ -126,23 +126,26 @@ impl Installation for Deb {
         &self.order
     }
 
-    /// Merged where the packages say so: `usr-is-merged` or `usrmerge` is among them, or one ships `/bin` as a link.
-    /// Without `base-files` the set is no system but a set of tools, which is merged always.
+    /// The links that packages ship to `usr/` at the top of the root, which have to be there before anything is put
+    /// below them; all of merged /usr where `usr-is-merged` or `usrmerge` says so; and all of it in a set without
+    /// `base-files`, which is no system but a set of tools.
     fn aliases(&self) -> Vec<(String, String)> {
         let has = |name: &str| self.packages.iter().any(|p| p.name == name);
-        let ships_links = self.packages.iter().flat_map(|p| &p.records).any(|r| {
-            r.member.part == Part::Data && r.member.path == "bin" && matches!(r.member.kind, MemberKind::Symlink(_))
-        });
-        // The packages' own architecture: any but `all`.
-        let architecture = self.packages.iter().map(|p| p.architecture.as_str()).find(|a| *a != "all").unwrap_or("all");
-        let link = |name: &&str| ((*name).to_owned(), format!("usr/{name}"));
-        if ships_links {
-            Vec::new()
-        } else if !has("base-files") || has("usr-is-merged") || has("usrmerge") {
-            usr_links(architecture).iter().map(link).collect()
-        } else {
-            Vec::new()
+        let mut links: BTreeSet<&str> = BTreeSet::new();
+        for record in self.packages.iter().flat_map(|p| &p.records) {
+            if let MemberKind::Symlink(target) = &record.member.kind
+                && record.member.part == Part::Data
+                && target.trim_start_matches('/').strip_prefix("usr/") == Some(&record.member.path)
+            {
+                links.insert(&record.member.path);
+            }
         }
+        if !has("base-files") || has("usr-is-merged") || has("usrmerge") {
+            // The packages' own architecture: any but `all`.
+            let own = self.packages.iter().map(|p| p.architecture.as_str()).find(|a| *a != "all");
+            links.extend(usr_links(own.unwrap_or("all")));
+        }
+        links.into_iter().map(|name| (name.to_owned(), format!("usr/{name}"))).collect()
     }
 
     /// dpkg unpacks a conffile under another name, which `dpkg --configure` takes away (conffiles in dpkg's manual).
