@@ -105,9 +105,10 @@ pub fn obtain(
     let missing = import::missing(store, lock.format, packages)?;
     let mut fetched = fetch::Report::default();
     if !missing.is_empty() {
-        fetched = fetch_files(manifest, &missing, settings, &|_| false)?;
+        fetched = fetch_files(manifest, &missing, settings)?;
     }
-    let file_of = |sha256: Sha256| fetch::file_path(store.root(), &sha256);
+    let root = store.root();
+    let file_of = |sha256: Sha256| fetch::file_path(root, &sha256);
     let mut imported = import::run(store, lock.format, &missing, &file_of, &settings.terminal)?;
     imported.reused += packages.len() - missing.len();
     Ok((fetched, imported))

@@ -1,12 +1,10 @@
 //! `compose fetch`: downloads what locks name, and nothing else.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 use compose::arch::Architecture;
-use compose::digest::Sha256;
 use compose::fetch;
 use compose::lock::{self, Package};
 use compose::manifest::{self, Manifest};
@@ -32,12 +30,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
         let manifest = manifest::load(path)?;
         for architecture in build::architectures(&manifest, &arguments.arch)? {
             let lock = lock::load(&manifest, &architecture)?;
-            let report = fetch_files(&manifest, &lock.files(), settings, &|_| false)?;
+            let report = fetch_files(&manifest, &lock.files(), settings)?;
             settings.terminal.note(&format!(
                 "{} {architecture}: {} fetched ({}), {} were here",
                 manifest.name,
                 report.fetched,
-                terminal::size(report.bytes),
+                terminal::size(report.fetched_bytes),
                 report.present
             ));
         }
@@ -46,21 +44,18 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
 }
 
 /// Downloads files of a manifest's archives that are not here yet.
-pub fn fetch_files(
-    manifest: &Manifest,
-    files: &[&Package],
-    settings: &Settings,
-    is_imported: &(dyn Fn(&Sha256) -> bool + Sync),
-) -> Result<fetch::Report> {
-    let mut own_mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for archive in manifest.archives.iter().chain(&manifest.tools.archives) {
-        own_mirrors.entry(archive.id.clone()).or_default().extend(archive.uris.iter().cloned());
-    }
+pub fn fetch_files(manifest: &Manifest, files: &[&Package], settings: &Settings) -> Result<fetch::Report> {
+    let archives = [manifest.archives.as_slice(), &manifest.tools.archives].concat();
     let context = fetch::Context {
-        source: settings.source()?,
-        own_mirrors,
-        store: settings.store.clone(),
-        manifest: manifest.path.clone(),
+        client: &settings.client,
+        mirrors: &settings.mirrors,
+        archives: &archives,
+        store: &settings.store,
+        manifest: &manifest.path,
+        offline: settings.offline,
+        connections: fetch::CONNECTIONS,
+        already_have: &|_| false,
+        progress: &settings.terminal,
     };
-    fetch::run(files, is_imported, &context)
+    fetch::run(files, &context)
 }

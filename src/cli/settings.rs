@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use compose::clock::Timestamp;
 use compose::error::Hint;
 use compose::source;
-use compose::source::http;
+use compose::source::http::{self, Client};
 use compose::source::mirrors::{self, Mirrors};
 
 use super::terminal::{Terminal, Verbosity};
@@ -72,6 +72,9 @@ pub struct Settings {
     pub terminal: Terminal,
     /// Where archives are.
     pub mirrors: Mirrors,
+    /// What fetches files.
+    pub client: Client,
+    cache: PathBuf,
 }
 
 impl Global {
@@ -97,6 +100,8 @@ impl Global {
         };
         let environment = variable("COMPOSE_MIRROR").unwrap_or_default();
         Ok(Settings {
+            cache: store.join("archives"),
+            client: Client::new(http::Options::default())?,
             store,
             offline: self.offline,
             terminal: Terminal::new(verbosity),
@@ -112,15 +117,15 @@ impl Global {
 
 impl Settings {
     /// What archives' metadata is loaded with.
-    pub fn source(&self) -> Result<source::Context<'_>> {
-        Ok(source::Context {
-            client: http::Client::new(http::Options::default())?,
+    pub fn source(&self) -> source::Context<'_> {
+        source::Context {
+            client: &self.client,
             mirrors: &self.mirrors,
-            cache: self.store.join("archives"),
+            cache: &self.cache,
             offline: self.offline,
             now: Timestamp::now(),
             progress: &self.terminal,
-        })
+        }
     }
 }
 

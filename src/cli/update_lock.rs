@@ -30,7 +30,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    let context = settings.source()?;
+    let context = settings.source();
     let mut answer = Answer::Yes;
     for path in &arguments.manifests {
         let manifest = manifest::load(path)?;

@@ -56,7 +56,9 @@ pub fn wanted<'a>(suite: &'a Suite<'a>, architecture: &Architecture) -> Result<V
         let of =
             |architecture: &str| best(suite, Some(component), &format!("{component}/binary-{architecture}/Packages"));
         let own = of(architecture.as_str());
-        let independent = if release.all_in_each && own.is_some() { None } else { of("all") };
+        // A binary-all that is listed while `all` is no architecture of the suite is not for clients.
+        let apart = release.architectures.iter().any(|a| a == "all") && !release.all_in_each;
+        let independent = if apart || own.is_none() { of("all") } else { None };
         if own.is_none() && (independent.is_none() || !supports(&release.architectures, architecture)) {
             return Err(anyhow!(
                 "suite `{}` of the archive `{}` has no component `{component}` for {architecture}: its components are {}, \
