@@ -5,8 +5,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -114,18 +114,24 @@ fn set_up(plan: &Plan, mount_point: &Path) -> Result<()> {
     rustix::thread::set_thread_groups(&[])?;
     rustix::system::sethostname(b"localhost")?;
     mounts::make_private()?;
-    mounts::enter_root(plan, mount_point)?;
+    mounts::enter(plan, mount_point)?;
     for file in &plan.temporary_files {
         create(file).with_context(|| format!("cannot create {}", file.path.display()))?;
     }
     Ok(())
 }
 
+/// A path of the plan's root as this process sees it.
+fn outside(path: &Path) -> PathBuf {
+    Path::new(mounts::ROOT).join(path.strip_prefix("/").unwrap_or(path))
+}
+
 fn create(file: &TemporaryFile) -> Result<()> {
-    match fs::OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&file.path) {
+    let path = outside(&file.path);
+    match fs::OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&path) {
         Ok(mut created) => {
             created.write_all(file.content.as_bytes())?;
-            Ok(fs::set_permissions(&file.path, fs::Permissions::from_mode(file.mode))?)
+            Ok(fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?)
         }
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(e.into()),
@@ -159,7 +165,7 @@ fn run_steps(plan: &Plan) -> i32 {
         }
     }
     for file in &plan.temporary_files {
-        let _ = fs::remove_file(&file.path);
+        let _ = fs::remove_file(outside(&file.path));
     }
     0
 }
@@ -167,14 +173,23 @@ fn run_steps(plan: &Plan) -> i32 {
 fn run_step(step: &Step, owns_terminal: bool) -> Result<ExitStatus> {
     let [program, arguments @ ..] = step.command.as_slice() else { bail!("it has no program") };
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(step.environment.iter().cloned()).current_dir("/");
+    command.args(arguments).env_clear().envs(step.environment.iter().cloned());
+    // SAFETY: chroot(2) and chdir(2) may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::chroot(mounts::ROOT)?;
+            rustix::process::chdir("/")?;
+            Ok(())
+        });
+    }
     if !owns_terminal {
         // Both streams to the log; the sandbox's own standard output is for events.
         let log = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), 3)?;
         command.stdout(Stdio::from(log));
     }
     match &step.input {
-        Input::Null => drop(command.stdin(Stdio::null())),
+        // Not `Stdio::null`, which looks for /dev in this process's root.
+        Input::Null => drop(command.stdin(fs::File::open(outside(Path::new("/dev/null")))?)),
         Input::Inherit => drop(command.stdin(Stdio::inherit())),
         Input::Text(_) => drop(command.stdin(Stdio::piped())),
     }

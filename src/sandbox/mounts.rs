@@ -51,8 +51,17 @@ pub(super) fn make_private() -> Result<()> {
     mount_change("/", flags).context("cannot make the mounts private")
 }
 
-/// Mounts everything the plan asks for on `root` and makes that the root of this process.
-pub(super) fn enter_root(plan: &Plan, root: &Path) -> Result<()> {
+/// Where the plan's root is once [`enter`] is done.
+pub(super) const ROOT: &str = "/root";
+
+/// Mounts everything the plan asks for and makes it all that this process can see.
+///
+/// The plan's root is not the process's own but a folder in an otherwise empty one: as after chroot(2), process 1 has
+/// another root than the steps, by which ischroot(1) and systemctl(1) know that no system is running.
+pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
+    mount_tmpfs(mount_point, "mode=0755")?;
+    let root = &mount_point.join(ROOT.trim_start_matches('/'));
+    fs::create_dir(root)?;
     match &plan.root {
         Root::Overlay { lower, upper, work } => mount_overlay(lower, upper, work, root)?,
         Root::ReadOnly(path) => {
@@ -78,7 +87,7 @@ pub(super) fn enter_root(plan: &Plan, root: &Path) -> Result<()> {
         mount_bind(&bind.source, &target)
             .with_context(|| format!("cannot bind {} to {}", bind.source.display(), target.display()))?;
     }
-    std::env::set_current_dir(root)?;
+    std::env::set_current_dir(mount_point)?;
     rustix::process::pivot_root(".", ".").context("cannot change the root")?;
     sys_unmount(".", UnmountFlags::DETACH).context("cannot leave the host's root")?;
     std::env::set_current_dir("/")?;
