@@ -87,7 +87,7 @@ pub struct Sources {
 #[derive(Debug)]
 struct Text {
     path: PathBuf,
-    text: String,
+    content: String,
     first: usize,
 }
 
@@ -98,7 +98,7 @@ impl Sources {
         COUNTER.set((first, None));
         let result = serde_yaml::from_str(text);
         self.next = COUNTER.get().0;
-        self.texts.push(Text { path: path.to_owned(), text: text.to_owned(), first });
+        self.texts.push(Text { path: path.to_owned(), content: text.to_owned(), first });
         result.map_err(|e| mistake(path, &e))
     }
 
@@ -107,7 +107,7 @@ impl Sources {
         let at = self.texts.partition_point(|t| t.first <= number).saturating_sub(1);
         let text = &self.texts[at];
         COUNTER.set((text.first, Some(number)));
-        let place = serde_yaml::from_str::<T>(&text.text).err().and_then(|e| e.location());
+        let place = serde_yaml::from_str::<T>(&text.content).err().and_then(|e| e.location());
         let (line, column) = place.map_or((1, 1), |place| (place.line(), place.column()));
         Mistake { file: text.path.clone(), line, column, message: message.into(), hint: None }
     }

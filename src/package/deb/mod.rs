@@ -2,6 +2,8 @@
 
 pub mod control;
 pub mod index;
+mod matching;
+mod mention;
 pub mod relation;
 pub mod request;
 pub mod universe;

@@ -1,12 +1,14 @@
-//! Debian indexes as a universe to choose from: apt's candidates (apt_preferences(5)), and which of them satisfy a
-//! relation (Debian Policy 7; for Multi-Arch, the deb-control(5) field and its specification).
+//! Debian indexes as a universe to choose from: which version of a package is apt's candidate (`apt_preferences(5)`).
+//! Which candidates satisfy a relation stands in `matching`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
 
-use super::index::{self, MultiArch, Priority, Row};
+use super::index::{self, Priority, Row};
+use super::mention::{Place, first_mention};
 use super::relation::{Operator, Relation, alternatives, members};
 use super::version;
 use crate::arch::Architecture;
@@ -22,37 +24,38 @@ const PACKAGE_MANAGER: &str = "apt";
 
 /// All packages of some indexes for one root.
 pub struct DebUniverse<'a> {
-    indexes: Vec<(&'a Index, &'a str)>,
-    architecture: &'a str,
-    candidates: Vec<Entry<'a>>,
+    pub(super) indexes: Vec<(&'a Index, &'a str)>,
+    pub(super) architecture: &'a str,
+    pub(super) candidates: Vec<Entry<'a>>,
     /// Candidates by name: one per architecture.
-    named: HashMap<&'a str, Vec<Candidate>>,
+    pub(super) named: HashMap<&'a str, Vec<Candidate>>,
     /// Who provides a name.
-    provided: HashMap<&'a str, Vec<Provider<'a>>>,
+    pub(super) provided: HashMap<&'a str, Vec<Provider<'a>>>,
     /// Every version of every package that the indexes have, for messages.
     versions: HashMap<&'a str, Vec<(u32, Row)>>,
     exclude: Vec<String>,
+    mentions: Mutex<HashMap<Candidate, Option<Place>>>,
 }
 
-struct Entry<'a> {
+pub(super) struct Entry<'a> {
     index: u32,
-    row: Row,
-    name: &'a str,
-    version: &'a str,
+    pub(super) row: Row,
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
     /// The architecture whose relations it satisfies by itself: the root's for `all`.
-    architecture: &'a str,
+    pub(super) architecture: &'a str,
 }
 
-struct Provider<'a> {
-    candidate: Candidate,
-    version: Option<&'a str>,
+pub(super) struct Provider<'a> {
+    pub(super) candidate: Candidate,
+    pub(super) version: Option<&'a str>,
     /// Provided as `NAME:any`.
-    any: bool,
+    pub(super) any: bool,
 }
 
 impl<'a> DebUniverse<'a> {
     /// Reads indexes. The earlier of two indexes with the same version of a package is where it is taken from
-    /// (apt_preferences(5)).
+    /// (`apt_preferences(5)`).
     pub fn new(
         indexes: &'a [Index],
         architecture: &'a Architecture,
@@ -75,6 +78,7 @@ impl<'a> DebUniverse<'a> {
             provided: HashMap::new(),
             versions: HashMap::with_capacity(scanned.iter().map(|(_, _, rows)| rows.len()).sum()),
             exclude: exclude.to_vec(),
+            mentions: Mutex::default(),
         };
         let mut names: Vec<&'a str> = Vec::new();
         for (number, (_, text, rows)) in scanned.iter().enumerate() {
@@ -165,118 +169,20 @@ impl<'a> DebUniverse<'a> {
         }
     }
 
-    fn entry(&self, candidate: Candidate) -> &Entry<'a> {
+    pub(super) fn entry(&self, candidate: Candidate) -> &Entry<'a> {
         &self.candidates[candidate.index()]
     }
 
-    /// Whether a candidate's architecture can satisfy a relation in a package of architecture `of`.
-    fn architecture_fits(&self, candidate: Candidate, relation: &Relation<'_>, of: &str, any: bool) -> bool {
-        let entry = self.entry(candidate);
-        match relation.qualifier {
-            None => entry.architecture == of || entry.row.multi_arch == MultiArch::Foreign,
-            Some("any") => entry.row.multi_arch == MultiArch::Allowed || any,
-            Some("native") => entry.architecture == self.architecture,
-            Some(named) => entry.architecture == named,
-        }
-    }
-
-    /// The candidates that satisfy a relation, the package of that name before those that provide it; those in apt's
-    /// order of preference, and by name where apt knows none.
-    fn satisfying(&self, relation: &Relation<'_>, of: &str) -> Vec<Candidate> {
-        let mut found: Vec<Candidate> = Vec::new();
-        for &candidate in self.named.get(relation.name).map_or(&[][..], Vec::as_slice) {
-            let version_fits =
-                relation.version.is_none_or(|(operator, wanted)| operator.holds(self.entry(candidate).version, wanted));
-            if version_fits && self.architecture_fits(candidate, relation, of, false) {
-                found.push(candidate);
-            }
-        }
-        for provider in self.provided.get(relation.name).map_or(&[][..], Vec::as_slice) {
-            let version_fits = match (relation.version, provider.version) {
-                (None, _) => true,
-                (Some((operator, wanted)), Some(version)) => operator.holds(version, wanted),
-                (Some(_), None) => false,
-            };
-            if version_fits
-                && !found.contains(&provider.candidate)
-                && self.architecture_fits(provider.candidate, relation, of, provider.any)
-            {
-                found.push(provider.candidate);
-            }
-        }
-        found.sort_by_key(|&candidate| {
-            let entry = self.entry(candidate);
-            (
-                entry.name != relation.name,
-                !entry.row.essential,
-                !entry.row.protected,
-                entry.architecture != self.architecture,
-                entry.row.priority,
-                entry.name,
-            )
-        });
-        found
-    }
-
-    /// The candidates that a Conflicts or Breaks of `owner` rules out: of any architecture, and never itself
-    /// (Debian Policy 7.4, 7.6.2).
-    fn ruled_out(&self, relation: &Relation<'_>, owner: Candidate) -> Vec<Candidate> {
-        let own = self.entry(owner).name;
-        let architecture_fits = |candidate: Candidate| match relation.qualifier {
-            None | Some("any") => true,
-            Some("native") => self.entry(candidate).architecture == self.architecture,
-            Some(named) => self.entry(candidate).architecture == named,
-        };
-        let mut found: Vec<Candidate> = Vec::new();
-        for &candidate in self.named.get(relation.name).map_or(&[][..], Vec::as_slice) {
-            if relation.version.is_none_or(|(operator, wanted)| operator.holds(self.entry(candidate).version, wanted)) {
-                found.push(candidate);
-            }
-        }
-        for provider in self.provided.get(relation.name).map_or(&[][..], Vec::as_slice) {
-            let version_fits = match (relation.version, provider.version) {
-                (None, _) => true,
-                (Some((operator, wanted)), Some(version)) => operator.holds(version, wanted),
-                (Some(_), None) => false,
-            };
-            if version_fits {
-                found.push(provider.candidate);
-            }
-        }
-        found.retain(|&candidate| self.entry(candidate).name != own && architecture_fits(candidate));
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// Other architectures' instances of a `Multi-Arch: same` package, which must have the same version (deb-control(5)),
-    /// and of any other package, of which there can be one.
-    fn siblings_ruled_out(&self, candidate: Candidate) -> Vec<Candidate> {
-        let entry = self.entry(candidate);
-        let together = |other: &Entry<'_>| {
-            entry.row.multi_arch == MultiArch::Same
-                && other.row.multi_arch == MultiArch::Same
-                && entry.version == other.version
-        };
-        let siblings = self.named[entry.name].iter().copied();
-        siblings.filter(|&other| other != candidate && !together(self.entry(other))).collect()
-    }
-
-    fn requirement(&self, verb: &'static str, necessary: bool, member: &str, of: &str) -> Requirement {
-        let mut options: Vec<Candidate> = Vec::new();
-        for relation in alternatives(member).flatten() {
-            for candidate in self.satisfying(&relation, of) {
-                if !options.contains(&candidate) {
-                    options.push(candidate);
-                }
-            }
-        }
-        let text = member.split_whitespace().collect::<Vec<_>>().join(" ");
-        Requirement { verb, text, necessary, options }
+    /// Where the indexes first name a candidate's package.
+    pub(super) fn first_mention(&self, candidate: Candidate) -> Option<Place> {
+        let mut mentions = self.mentions.lock().unwrap_or_else(PoisonError::into_inner);
+        *mentions
+            .entry(candidate)
+            .or_insert_with(|| first_mention(self.indexes.iter().map(|(_, text)| *text), self.entry(candidate).name))
     }
 }
 
-/// apt's priority of an index (apt_preferences(5), "APT's Default Priority Assignments").
+/// apt's priority of an index (`apt_preferences(5)`, "APT's Default Priority Assignments").
 fn priority_of(index: &Index) -> i32 {
     index.priority.unwrap_or(match (index.not_automatic, index.but_automatic_upgrades) {
         (false, _) => 500,
