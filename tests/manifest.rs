@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use compose::arch::Architecture;
 use compose::error::hints;
 use compose::manifest::{self, AddedContent, Base, Manifest, OutputFormat};
 
@@ -120,7 +121,7 @@ image: {label: main}
     ]);
     let m = files.load().unwrap();
     assert_eq!((m.name.as_str(), m.base), ("main", Base::Essential));
-    assert_eq!(m.architectures.iter().map(|a| a.as_str()).collect::<Vec<_>>(), ["amd64", "arm64"]);
+    assert_eq!(m.architectures.iter().map(Architecture::as_str).collect::<Vec<_>>(), ["amd64", "arm64"]);
     let requests: Vec<String> = m.packages.iter().map(|p| format!("{} {:?}", p.name, p.version)).collect();
     assert_eq!(requests, ["z None", "a None", "b Some((\">=\", \"1\"))", "c Some((\"=\", \"2-1\"))"]);
     assert_eq!(m.archives.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["debian", "local"]);

@@ -18,7 +18,7 @@ fn amd64() -> Architecture {
 
 /// An index of packages, each `NAME VERSION` and fields, separated by `;`.
 fn index(suite: &str, packages: &[&str]) -> Index {
-    let mut text = String::new();
+    let mut stanzas = Vec::new();
     for package in packages {
         let mut parts = package.split(';').map(str::trim);
         let (name, version) = parts.next().unwrap().split_once(' ').unwrap();
@@ -27,11 +27,12 @@ fn index(suite: &str, packages: &[&str]) -> Index {
             fields.push("Architecture: amd64".to_owned());
         }
         let sha256 = Sha256::of(format!("{name} {version} {fields:?}").as_bytes());
-        text += &format!(
+        stanzas.push(format!(
             "Package: {name}\nVersion: {version}\n{}\nFilename: pool/{name}_{version}.deb\nSize: 7\nSHA256: {sha256}\n\n",
             fields.join("\n")
-        );
+        ));
     }
+    let text = stanzas.concat();
     Index {
         archive: format!("debian/{suite}/main"),
         suite: suite.to_owned(),
@@ -76,8 +77,9 @@ fn chosen(manifest: &Manifest, indexes: &[Index]) -> String {
     match lock(manifest, indexes) {
         Ok(lock) => lock.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect::<Vec<_>>().join(", "),
         Err(error) => {
-            let hints = hints(&error).into_iter().map(|hint| format!("\nhint: {hint}")).collect::<String>();
-            format!("{error:#}{hints}")
+            let mut lines = vec![format!("{error:#}")];
+            lines.extend(hints(&error).into_iter().map(|hint| format!("hint: {hint}")));
+            lines.join("\n")
         }
     }
 }

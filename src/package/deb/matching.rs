@@ -80,15 +80,13 @@ impl DebUniverse<'_> {
                 && other.row.multi_arch == MultiArch::Same
                 && entry.version == other.version
         };
-        let siblings = self.named[entry.name].iter().copied();
-        siblings.filter(|&other| other != candidate && !together(other)).collect()
+        self.named(entry.name).filter(|&other| other != candidate && !together(other)).collect()
     }
 
     /// Packages with the relation's name and a version that fits.
     fn bearing_name(&self, relation: &Relation<'_>) -> impl Iterator<Item = Candidate> {
-        let all = self.named.get(relation.name).map_or(&[][..], Vec::as_slice).iter().copied();
         let version = relation.version;
-        all.filter(move |candidate| {
+        self.named(relation.name).filter(move |candidate| {
             version.is_none_or(|(operator, wanted)| operator.holds(self.entry(*candidate).version, wanted))
         })
     }
@@ -96,9 +94,8 @@ impl DebUniverse<'_> {
     /// Packages that provide the relation's name, in a version that fits: a relation with a version needs a provided
     /// version (Debian Policy 7.5).
     fn providing(&self, relation: &Relation<'_>) -> impl Iterator<Item = &Provider<'_>> {
-        let all = self.provided.get(relation.name).map_or(&[][..], Vec::as_slice).iter();
         let version = relation.version;
-        all.filter(move |provider| match (version, provider.version) {
+        self.providers(relation.name).iter().filter(move |provider| match (version, provider.version) {
             (None, _) => true,
             (Some((operator, wanted)), Some(provided)) => operator.holds(provided, wanted),
             (Some(_), None) => false,

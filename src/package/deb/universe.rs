@@ -26,15 +26,20 @@ const PACKAGE_MANAGER: &str = "apt";
 pub struct DebUniverse<'a> {
     pub(super) indexes: Vec<(&'a Index, &'a str)>,
     pub(super) architecture: &'a str,
+    /// By name; for each architecture of a name, one.
     pub(super) candidates: Vec<Entry<'a>>,
-    /// Candidates by name: one per architecture.
-    pub(super) named: HashMap<&'a str, Vec<Candidate>>,
-    /// Who provides a name.
-    pub(super) provided: HashMap<&'a str, Vec<Provider<'a>>>,
-    /// Every version of every package that the indexes have, for messages.
-    versions: HashMap<&'a str, Vec<(u32, Row)>>,
+    /// Who provides a name, by name.
+    provided: Vec<Provider<'a>>,
+    /// Every version that the indexes have, by name.
+    versions: Vec<Version<'a>>,
     exclude: Vec<String>,
     mentions: Mutex<HashMap<Candidate, Option<Place>>>,
+}
+
+struct Version<'a> {
+    name: &'a str,
+    index: u32,
+    row: Row,
 }
 
 pub(super) struct Entry<'a> {
@@ -47,6 +52,7 @@ pub(super) struct Entry<'a> {
 }
 
 pub(super) struct Provider<'a> {
+    name: &'a str,
     pub(super) candidate: Candidate,
     pub(super) version: Option<&'a str>,
     /// Provided as `NAME:any`.
@@ -74,22 +80,16 @@ impl<'a> DebUniverse<'a> {
             indexes: scanned.iter().map(|(index, text, _)| (*index, *text)).collect(),
             architecture: architecture.as_str(),
             candidates: Vec::new(),
-            named: HashMap::new(),
-            provided: HashMap::new(),
-            versions: HashMap::with_capacity(scanned.iter().map(|(_, _, rows)| rows.len()).sum()),
+            provided: Vec::new(),
+            versions: Vec::new(),
             exclude: exclude.to_vec(),
             mentions: Mutex::default(),
         };
-        let mut names: Vec<&'a str> = Vec::new();
-        for (number, (_, text, rows)) in scanned.iter().enumerate() {
-            for row in rows {
-                let versions = universe.versions.entry(row.name.of(text)).or_default();
-                if versions.is_empty() {
-                    names.push(row.name.of(text));
-                }
-                versions.push((number as u32, *row));
-            }
+        let mut versions: Vec<Version<'a>> = Vec::with_capacity(scanned.iter().map(|(_, _, rows)| rows.len()).sum());
+        for (index, (_, text, rows)) in scanned.iter().enumerate() {
+            versions.extend(rows.iter().map(|row| Version { name: row.name.of(text), index: index as u32, row: *row }));
         }
+        versions.sort_by_key(|version| version.name);
         let mut wanted: BTreeMap<&str, Vec<(Operator, &str)>> = BTreeMap::new();
         for request in requests {
             if let Some((operator, version)) = &request.version {
@@ -97,9 +97,10 @@ impl<'a> DebUniverse<'a> {
                 wanted.entry(&request.name).or_default().push((operator, version));
             }
         }
-        for name in names {
-            universe.add_candidates(name, wanted.get(name).map_or(&[], Vec::as_slice));
+        for same_name in versions.chunk_by(|a, b| a.name == b.name) {
+            universe.add_candidates(same_name, wanted.get(same_name[0].name).map_or(&[], Vec::as_slice));
         }
+        universe.versions = versions;
         universe.add_providers();
         Ok(universe)
     }
@@ -110,12 +111,13 @@ impl<'a> DebUniverse<'a> {
 
     /// Chooses the candidates of a name: for each architecture the version of the highest priority, then the highest
     /// version, among those that the requests allow.
-    fn add_candidates(&mut self, name: &'a str, wanted: &[(Operator, &str)]) {
+    fn add_candidates(&mut self, same_name: &[Version<'a>], wanted: &[(Operator, &str)]) {
+        let name = same_name[0].name;
         if self.exclude.iter().any(|excluded| excluded == name) {
             return;
         }
         let mut best: Vec<(Entry<'a>, i32)> = Vec::with_capacity(1);
-        for &(index, row) in &self.versions[name] {
+        for &Version { index, row, .. } in same_name {
             let text = self.text(index);
             let version = row.version.of(text);
             let Some(architecture) = self.effective_architecture(index, row) else { continue };
@@ -136,11 +138,7 @@ impl<'a> DebUniverse<'a> {
                 }
             }
         }
-        for (entry, _) in best {
-            let candidate = Candidate(self.candidates.len() as u32);
-            self.candidates.push(entry);
-            self.named.entry(name).or_default().push(candidate);
-        }
+        self.candidates.extend(best.into_iter().map(|(entry, _)| entry));
     }
 
     /// The architecture a stanza counts for; `None` for one that its index should not have.
@@ -160,13 +158,31 @@ impl<'a> DebUniverse<'a> {
             }
             let field = entry.row.provides.of(self.text(entry.index));
             for relation in members(field).filter_map(|member| Relation::parse(member).ok()) {
-                self.provided.entry(relation.name).or_default().push(Provider {
+                self.provided.push(Provider {
+                    name: relation.name,
                     candidate: Candidate(number as u32),
                     version: relation.version.map(|(_, version)| version),
                     any: relation.qualifier == Some("any"),
                 });
             }
         }
+        self.provided.sort_by_key(|provider| provider.name);
+    }
+
+    /// The candidates with this name.
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = Candidate> + use<> {
+        let start = self.candidates.partition_point(|entry| entry.name < name);
+        let length = self.candidates[start..].partition_point(|entry| entry.name == name);
+        (start..start + length).map(|number| Candidate(number as u32))
+    }
+
+    /// Who provides this name.
+    pub(super) fn providers(&self, name: &str) -> &[Provider<'a>] {
+        run(&self.provided, name, |provider| provider.name)
+    }
+
+    fn versions(&self, name: &str) -> &[Version<'a>] {
+        run(&self.versions, name, |version| version.name)
     }
 
     pub(super) fn entry(&self, candidate: Candidate) -> &Entry<'a> {
@@ -176,10 +192,18 @@ impl<'a> DebUniverse<'a> {
     /// Where the indexes first name a candidate's package.
     pub(super) fn first_mention(&self, candidate: Candidate) -> Option<Place> {
         let mut mentions = self.mentions.lock().unwrap_or_else(PoisonError::into_inner);
-        *mentions
-            .entry(candidate)
-            .or_insert_with(|| first_mention(self.indexes.iter().map(|(_, text)| *text), self.entry(candidate).name))
+        *mentions.entry(candidate).or_insert_with(|| self.find_first_mention(candidate))
     }
+
+    fn find_first_mention(&self, candidate: Candidate) -> Option<Place> {
+        first_mention(self.indexes.iter().map(|(_, text)| *text), self.entry(candidate).name)
+    }
+}
+
+/// The part of a list, sorted by name, that has this name.
+fn run<'l, T>(list: &'l [T], name: &str, name_of: impl Fn(&T) -> &str) -> &'l [T] {
+    let list = &list[list.partition_point(|item| name_of(item) < name)..];
+    &list[..list.partition_point(|item| name_of(item) == name)]
 }
 
 /// apt's priority of an index (`apt_preferences(5)`, "APT's Default Priority Assignments").
@@ -280,10 +304,10 @@ impl Universe for DebUniverse<'_> {
             }
         }
         let missing = anyhow!("{}", self.explain_missing(&text));
-        if self.versions.contains_key(request.name.as_str()) || self.provided.contains_key(request.name.as_str()) {
+        if !self.versions(&request.name).is_empty() || !self.providers(&request.name).is_empty() {
             return Err(missing);
         }
-        let known = self.versions.keys().chain(self.provided.keys()).copied();
+        let known = self.versions.iter().map(|v| v.name).chain(self.provided.iter().map(|p| p.name));
         match nearest_words(&request.name, known, 3).as_slice() {
             [] => Err(missing),
             near => Err(missing).hint(|| format!("did you mean `{}`?", near.join("` or `"))),
@@ -299,11 +323,11 @@ impl Universe for DebUniverse<'_> {
                     return format!("`{name}` is excluded by the manifest");
                 }
                 let mut found: Vec<String> = Vec::new();
-                for (index, row) in self.versions.get(name).map_or(&[][..], Vec::as_slice) {
+                for Version { index, row, .. } in self.versions(name) {
                     let (index, text) = self.indexes[*index as usize];
                     found.push(format!("{} ({})", row.version.of(text), index.archive));
                 }
-                match (found.is_empty(), self.provided.contains_key(name)) {
+                match (found.is_empty(), !self.providers(name).is_empty()) {
                     (true, false) => format!("no archive has a package `{name}`"),
                     (true, true) => format!("no package provides `{relation}`"),
                     (false, _) => format!("no archive has `{relation}`, found {}", found.join(", ")),
@@ -311,6 +335,15 @@ impl Universe for DebUniverse<'_> {
             })
             .collect();
         reasons.join("; ")
+    }
+
+    /// apt treats packages by their number, the order in which the indexes first mention them.
+    fn order_roots(&self, roots: &mut Vec<Candidate>) {
+        let mut placed: Vec<(Option<Place>, Candidate)> =
+            roots.par_iter().map(|&root| (self.find_first_mention(root), root)).collect();
+        placed.sort_unstable();
+        placed.dedup();
+        *roots = placed.into_iter().map(|(_, root)| root).collect();
     }
 
     fn record(&self, candidate: Candidate) -> Result<lock::Package> {
