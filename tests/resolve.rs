@@ -175,7 +175,20 @@ fn candidates_are_chosen_by_priority_then_version() {
     let never = [Index { priority: Some(-1), ..stable }];
     assert_eq!(
         chosen(&manifest(Base::None, &["a"]), &never),
-        "cannot resolve small for amd64: no archive has `a`, found 1 (debian/trixie/main)"
+        "cannot resolve small for amd64: priorities and the versions under `packages` leave no `a`, found 1 (debian/trixie/main)"
+    );
+    assert_eq!(
+        chosen(&manifest(Base::None, &["a (>= 2)", "a (<< 2)"]), &indexes),
+        "cannot resolve small for amd64: priorities and the versions under `packages` leave no `a`, \
+         found 1 (debian/trixie/main), 1+deb13u1 (debian/trixie-security/main), 2 (debian/trixie-backports/main)"
+    );
+    let needs_backport = [indexes.as_slice(), &[index("extra", &["c 1;Depends: a (>= 2)"])]].concat();
+    assert_eq!(
+        chosen(&manifest(Base::None, &["c"]), &needs_backport),
+        "cannot resolve small for amd64: nothing satisfies the manifest:
+  the manifest asks for `c`: c 1
+    c 1 depends on `a (>= 2)`: `a (>= 2)` is 2 (debian/trixie-backports/main), but the candidate is 1+deb13u1: \
+         a version under `packages` changes that"
     );
 }
 

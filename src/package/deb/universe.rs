@@ -200,6 +200,42 @@ impl<'a> DebUniverse<'a> {
     }
 }
 
+impl DebUniverse<'_> {
+    fn explain_missing_relation(&self, relation: &Relation<'_>) -> String {
+        let name = relation.name;
+        if self.exclude.iter().any(|excluded| excluded == name) {
+            return format!("`{name}` is excluded by the manifest");
+        }
+        let versions = self.versions(name);
+        if versions.is_empty() {
+            return match self.providers(name) {
+                [] => format!("no archive has a package `{name}`"),
+                _ => format!("no package provides `{relation}`"),
+            };
+        }
+        let list = |versions: &mut dyn Iterator<Item = &Version<'_>>| {
+            let with_archive = |v: &Version<'_>| {
+                let (index, text) = self.indexes[v.index as usize];
+                format!("{} ({})", v.row.version.of(text), index.archive)
+            };
+            versions.map(with_archive).collect::<Vec<_>>().join(", ")
+        };
+        let fits = |v: &&Version<'_>| {
+            let version = v.row.version.of(self.text(v.index));
+            relation.version.is_none_or(|(operator, wanted)| operator.holds(version, wanted))
+        };
+        let fitting = list(&mut versions.iter().filter(fits));
+        let all = list(&mut versions.iter());
+        match self.named(name).next().map(|candidate| self.entry(candidate).version) {
+            _ if fitting.is_empty() => format!("no archive has `{relation}`, found {all}"),
+            Some(candidate) => format!(
+                "`{relation}` is {fitting}, but the candidate is {candidate}: a version under `packages` changes that"
+            ),
+            None => format!("priorities and the versions under `packages` leave no `{name}`, found {all}"),
+        }
+    }
+}
+
 /// The part of a list, sorted by name, that has this name.
 fn run<'l, T>(list: &'l [T], name: &str, name_of: impl Fn(&T) -> &str) -> &'l [T] {
     let list = &list[list.partition_point(|item| name_of(item) < name)..];
@@ -289,10 +325,8 @@ impl Universe for DebUniverse<'_> {
             None => request.name.clone(),
         };
         let mut requirement = self.requirement("asks for", true, &text, self.architecture);
-        let real: Vec<Candidate> =
-            requirement.options.iter().copied().filter(|&c| self.entry(c).name == request.name).collect();
-        if !real.is_empty() {
-            requirement.options = real;
+        if let Some(real) = requirement.options.iter().copied().find(|&c| self.entry(c).name == request.name) {
+            requirement.options = vec![real];
             return Ok(requirement);
         }
         match requirement.options.as_slice() {
@@ -315,25 +349,7 @@ impl Universe for DebUniverse<'_> {
     }
 
     fn explain_missing(&self, text: &str) -> String {
-        let reasons: Vec<String> = alternatives(text)
-            .flatten()
-            .map(|relation| {
-                let name = relation.name;
-                if self.exclude.iter().any(|excluded| excluded == name) {
-                    return format!("`{name}` is excluded by the manifest");
-                }
-                let mut found: Vec<String> = Vec::new();
-                for Version { index, row, .. } in self.versions(name) {
-                    let (index, text) = self.indexes[*index as usize];
-                    found.push(format!("{} ({})", row.version.of(text), index.archive));
-                }
-                match (found.is_empty(), !self.providers(name).is_empty()) {
-                    (true, false) => format!("no archive has a package `{name}`"),
-                    (true, true) => format!("no package provides `{relation}`"),
-                    (false, _) => format!("no archive has `{relation}`, found {}", found.join(", ")),
-                }
-            })
-            .collect();
+        let reasons: Vec<String> = alternatives(text).flatten().map(|r| self.explain_missing_relation(&r)).collect();
         reasons.join("; ")
     }
 
