@@ -26,30 +26,29 @@ pub fn first_mention<'a>(texts: impl Iterator<Item = &'a str>, name: &str) -> Op
     })
 }
 
+/// The stanza that names it first, and there the field that apt reads first.
 fn in_text(text: &[u8], name: &[u8]) -> Option<(usize, usize, usize)> {
-    let mut best: Option<(usize, usize, usize)> = None;
-    for at in memchr::memmem::find_iter(text, name) {
-        if best.is_some_and(|(stanza, ..)| memchr::memmem::find(&text[stanza..at], b"\n\n").is_some()) {
-            break;
-        }
-        let letter = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b"+-._".contains(b));
-        if letter(at.checked_sub(1).and_then(|i| text.get(i))) || letter(text.get(at + name.len())) {
-            continue;
-        }
-        let line = memchr::memrchr(b'\n', &text[..at]).map_or(0, |newline| newline + 1);
-        let field = text[line..].split(|b| *b == b':').next().unwrap_or_default();
-        let Some(rank) = FIELDS.iter().position(|known| known.as_bytes() == field) else { continue };
-        // What follows an opening bracket is a version, not a name.
-        let since_comma =
-            text[line..at].iter().rposition(|b| matches!(b, b',' | b'(' | b')' | b':')).map(|i| text[line + i]);
-        if since_comma == Some(b'(') {
-            continue;
-        }
-        let stanza = memchr::memmem::rfind(&text[..at], b"\n\n").map_or(0, |blank| blank + 2);
-        let place = (stanza, rank, at);
-        best = Some(best.map_or(place, |known| known.min(place)));
+    let first = memchr::memmem::find_iter(text, name).find(|at| field_naming(text, name, *at).is_some())?;
+    let start = memchr::memmem::rfind(&text[..first], b"\n\n").map_or(0, |blank| blank + 2);
+    let end = memchr::memmem::find(&text[first..], b"\n\n").map_or(text.len(), |blank| first + blank);
+    let hits = memchr::memmem::find_iter(&text[first..end], name).map(|at| first + at);
+    hits.filter_map(|at| Some((start, field_naming(text, name, at)?, at))).min()
+}
+
+/// The rank of the field that names a package at this place; `None` when the text there is something else.
+fn field_naming(text: &[u8], name: &[u8], at: usize) -> Option<usize> {
+    let continues = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b"+-._".contains(b));
+    if continues(at.checked_sub(1).and_then(|before| text.get(before))) || continues(text.get(at + name.len())) {
+        return None;
     }
-    best
+    let line = &text[memchr::memrchr(b'\n', &text[..at]).map_or(0, |newline| newline + 1)..at];
+    let field = &line[..memchr::memchr(b':', line)?];
+    // What follows an opening bracket is a version, not a name.
+    let before = line.iter().rfind(|b| matches!(b, b',' | b'(' | b')' | b':'));
+    if before == Some(&b'(') {
+        return None;
+    }
+    FIELDS.iter().position(|known| known.as_bytes() == field)
 }
 
 #[cfg(test)]
