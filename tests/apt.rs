@@ -47,7 +47,7 @@ impl Apt {
             ] {
                 fs::create_dir_all(apt.root.join(part)).map_err(|e| e.to_string())?;
             }
-            fs::copy("/dev/null", apt.root.join("var/lib/dpkg/status")).map_err(|e| e.to_string())?;
+            fs::File::create(apt.root.join("var/lib/dpkg/status")).map_err(|e| e.to_string())?;
             let path = apt.root.join("etc/apt/sources.list.d/debian.sources");
             let mut file = fs::File::create(path).map_err(|e| e.to_string())?;
             std::io::Write::write_all(&mut file, sources.replace(host, suite).as_bytes()).map_err(|e| e.to_string())?;
@@ -76,7 +76,7 @@ impl Apt {
                 "Acquire::GzipIndexes=false",
             ])
             .args(["-o", "Dir::Etc::trustedparts=/etc/apt/trusted.gpg.d"])
-            .args(["-o", "APT::Solver=internal"])
+            .args(["-o", "APT::Solver=internal", "-o", "APT::Sandbox::User=root"])
             .args(arguments)
             .env("LC_ALL", "C.UTF-8")
             .output()
