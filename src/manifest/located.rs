@@ -87,7 +87,7 @@ pub struct Sources {
 #[derive(Debug)]
 struct Text {
     path: PathBuf,
-    text: String,
+    content: String,
     first: usize,
 }
 
@@ -98,8 +98,8 @@ impl Sources {
         COUNTER.set((first, None));
         let result = serde_yaml::from_str(text);
         self.next = COUNTER.get().0;
-        self.texts.push(Text { path: path.to_owned(), text: text.to_owned(), first });
-        result.map_err(|e| mistake(path, &e))
+        self.texts.push(Text { path: path.to_owned(), content: text.to_owned(), first });
+        result.map_err(|e| mistake(path, text, &e))
     }
 
     /// A mistake at the value with this number, which must have been read as part of a `T`.
@@ -107,24 +107,35 @@ impl Sources {
         let at = self.texts.partition_point(|t| t.first <= number).saturating_sub(1);
         let text = &self.texts[at];
         COUNTER.set((text.first, Some(number)));
-        let place = serde_yaml::from_str::<T>(&text.text).err().and_then(|e| e.location());
+        let place = serde_yaml::from_str::<T>(&text.content).err().and_then(|e| e.location());
         let (line, column) = place.map_or((1, 1), |place| (place.line(), place.column()));
         Mistake { file: text.path.clone(), line, column, message: message.into(), hint: None }
     }
 }
 
 /// Turns an error of the YAML reader into a mistake with a hint.
-fn mistake(path: &Path, error: &serde_yaml::Error) -> Mistake {
-    let (line, column) = error.location().map_or((1, 1), |place| (place.line(), place.column()));
+fn mistake(path: &Path, text: &str, error: &serde_yaml::Error) -> Mistake {
+    let (mut line, column) = error.location().map_or((1, 1), |place| (place.line(), place.column()));
     let mut message = error.to_string();
     if let Some(at) = message.rfind(&format!(" at line {line} column {column}")) {
         message.truncate(at);
     }
     // serde lists what it knows in the message: unknown field `x`, expected one of `a`, `b`
     let mut words = message.split('`').skip(1).step_by(2);
-    let hint = message.contains("unknown ").then(|| words.next()).flatten().and_then(|word| {
-        let right = nearest(word, words)?;
-        Some(format!("did you mean `{right}`?"))
-    });
+    let word = words.next().unwrap_or_default();
+    let hint = message.contains("unknown ").then(|| nearest(word, words)).flatten();
+    let hint = hint.map(|right| format!("did you mean `{right}`?"));
+    if message.contains("duplicate field") {
+        line = second_key(text, word, line, column).unwrap_or(line);
+    }
     Mistake { file: path.to_owned(), line, column, message, hint }
+}
+
+/// The line of the second `key` of the block mapping that begins at a place: for a key that stands twice, the reader
+/// tells where its mapping begins.
+fn second_key(text: &str, key: &str, line: usize, column: usize) -> Option<usize> {
+    let is_key =
+        |text: &str| text.get(column - 1..).and_then(|t| t.strip_prefix(key)).is_some_and(|t| t.starts_with(':'));
+    let mut lines = text.lines().enumerate().skip(line - 1).filter(|(_, text)| is_key(text));
+    lines.nth(1).map(|(number, _)| number + 1)
 }

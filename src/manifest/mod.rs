@@ -72,7 +72,7 @@ pub struct Archive {
     pub signed_by: Option<PathBuf>,
     /// Mirrors named by the manifest itself; usually none.
     pub uris: Vec<String>,
-    /// Pin priority as in apt_preferences(5).
+    /// Pin priority as in `apt_preferences(5)`.
     pub priority: Option<i32>,
     /// apt's `Check-Valid-Until`.
     pub check_valid_until: bool,

@@ -23,14 +23,14 @@ pub enum Change<'a> {
 
 /// The changes from one list of packages to another, sorted by name and architecture. Dependencies alone are no change.
 pub fn changes<'a>(format: Format, old: &'a [Package], new: &'a [Package]) -> Vec<Change<'a>> {
-    let mut pairs: BTreeMap<(&str, &str), (Option<&Package>, Option<&Package>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<(&str, &str), [Option<&Package>; 2]> = BTreeMap::new();
     for package in old {
-        pairs.entry((&package.name, &package.architecture)).or_default().0 = Some(package);
+        pairs.entry((&package.name, &package.architecture)).or_default()[0] = Some(package);
     }
     for package in new {
-        pairs.entry((&package.name, &package.architecture)).or_default().1 = Some(package);
+        pairs.entry((&package.name, &package.architecture)).or_default()[1] = Some(package);
     }
-    pairs.into_values().filter_map(|(old, new)| change(format, old, new)).collect()
+    pairs.into_values().filter_map(|[old, new]| change(format, old, new)).collect()
 }
 
 fn change<'a>(format: Format, old: Option<&'a Package>, new: Option<&'a Package>) -> Option<Change<'a>> {

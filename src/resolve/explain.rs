@@ -35,13 +35,12 @@ impl Tree<'_, '_> {
         for edge in edges() {
             match edge.weight {
                 ConflictEdge::Requires(need) if !needs.contains(&need) => needs.push(need),
-                ConflictEdge::Requires(_) => {}
                 ConflictEdge::Conflict(ConflictCause::Constrains(set)) => {
                     let (verb, text) = self.provider.said(set.into());
                     let target = self.name(edge.target().index());
-                    self.line(depth, format!("{subject} {verb} `{text}`, which rules out {target}"));
+                    self.line(depth, &format!("{subject} {verb} `{text}`, which rules out {target}"));
                 }
-                ConflictEdge::Conflict(_) => {}
+                ConflictEdge::Requires(_) | ConflictEdge::Conflict(_) => {}
             }
         }
         for need in needs {
@@ -52,18 +51,18 @@ impl Tree<'_, '_> {
                 .collect();
             if targets.iter().any(|t| matches!(self.node(*t), ConflictNode::UnresolvedDependency)) {
                 let missing = self.provider.universe().explain_missing(&text);
-                self.line(depth, format!("{subject} {verb} `{text}`: {missing}"));
+                self.line(depth, &format!("{subject} {verb} `{text}`: {missing}"));
                 continue;
             }
             let names: Vec<String> = targets.iter().map(|target| self.name(*target)).collect();
-            self.line(depth, format!("{subject} {verb} `{text}`: {}", names.join(" or ")));
+            self.line(depth, &format!("{subject} {verb} `{text}`: {}", names.join(" or ")));
             for target in targets {
                 self.tell(target, depth + 1);
             }
         }
     }
 
-    fn line(&mut self, depth: usize, text: String) {
+    fn line(&mut self, depth: usize, text: &str) {
         self.lines.push(format!("{}{text}", "  ".repeat(depth + 1)));
     }
 

@@ -111,8 +111,7 @@ fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[In
 fn choose(universe: &dyn Universe, requests: &[Requirement], recommends: bool) -> Result<Vec<lock::Package>> {
     let mut cache = RelationsCache::new(universe, recommends);
     let mut roots: Vec<Candidate> = requests.iter().filter_map(|r| r.options.first().copied()).collect();
-    roots.sort_by_key(|candidate| universe.identity(*candidate));
-    roots.dedup();
+    universe.order_roots(&mut roots);
     let mut chosen = walk::walk(&mut cache, &roots, None);
     if !walk::is_consistent(&mut cache, &roots, &chosen) {
         let solution = solve::solve(universe, requests, &chosen)

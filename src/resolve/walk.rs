@@ -53,8 +53,12 @@ struct Walk<'c, 'a> {
 pub fn walk(cache: &mut RelationsCache<'_>, roots: &[Candidate], allowed: Option<&[Candidate]>) -> Vec<Candidate> {
     let mut states = vec![State::default(); cache.universe.len()];
     if let Some(allowed) = allowed {
-        states.iter_mut().for_each(|state| state.refused = true);
-        allowed.iter().for_each(|candidate| states[candidate.index()].refused = false);
+        for state in &mut states {
+            state.refused = true;
+        }
+        for candidate in allowed {
+            states[candidate.index()].refused = false;
+        }
     }
     let mut walk = Walk { cache, states };
     for root in roots {

@@ -5,6 +5,8 @@ pub mod control;
 mod database;
 pub mod index;
 pub mod install;
+mod matching;
+mod mention;
 pub mod relation;
 pub mod request;
 pub mod universe;

@@ -1,12 +1,14 @@
-//! Debian indexes as a universe to choose from: apt's candidates (apt_preferences(5)), and which of them satisfy a
-//! relation (Debian Policy 7; for Multi-Arch, the deb-control(5) field and its specification).
+//! Debian indexes as a universe to choose from: which version of a package is apt's candidate (`apt_preferences(5)`).
+//! Which candidates satisfy a relation stands in `matching`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
 
-use super::index::{self, MultiArch, Priority, Row};
+use super::index::{self, Priority, Row};
+use super::mention::{Place, first_mention};
 use super::relation::{Operator, Relation, alternatives, members};
 use super::version;
 use crate::arch::Architecture;
@@ -22,37 +24,44 @@ const PACKAGE_MANAGER: &str = "apt";
 
 /// All packages of some indexes for one root.
 pub struct DebUniverse<'a> {
-    indexes: Vec<(&'a Index, &'a str)>,
-    architecture: &'a str,
-    candidates: Vec<Entry<'a>>,
-    /// Candidates by name: one per architecture.
-    named: HashMap<&'a str, Vec<Candidate>>,
-    /// Who provides a name.
-    provided: HashMap<&'a str, Vec<Provider<'a>>>,
-    /// Every version of every package that the indexes have, for messages.
-    versions: HashMap<&'a str, Vec<(u32, Row)>>,
+    pub(super) indexes: Vec<(&'a Index, &'a str)>,
+    pub(super) architecture: &'a str,
+    /// By name; for each architecture of a name, one.
+    pub(super) candidates: Vec<Entry<'a>>,
+    /// Who provides a name, by name.
+    provided: Vec<Provider<'a>>,
+    /// Every version that the indexes have, by name.
+    versions: Vec<Version<'a>>,
     exclude: Vec<String>,
+    mentions: Mutex<HashMap<Candidate, Option<Place>>>,
 }
 
-struct Entry<'a> {
+struct Version<'a> {
+    name: &'a str,
     index: u32,
     row: Row,
-    name: &'a str,
-    version: &'a str,
-    /// The architecture whose relations it satisfies by itself: the root's for `all`.
-    architecture: &'a str,
 }
 
-struct Provider<'a> {
-    candidate: Candidate,
-    version: Option<&'a str>,
+pub(super) struct Entry<'a> {
+    index: u32,
+    pub(super) row: Row,
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    /// The architecture whose relations it satisfies by itself: the root's for `all`.
+    pub(super) architecture: &'a str,
+}
+
+pub(super) struct Provider<'a> {
+    name: &'a str,
+    pub(super) candidate: Candidate,
+    pub(super) version: Option<&'a str>,
     /// Provided as `NAME:any`.
-    any: bool,
+    pub(super) any: bool,
 }
 
 impl<'a> DebUniverse<'a> {
     /// Reads indexes. The earlier of two indexes with the same version of a package is where it is taken from
-    /// (apt_preferences(5)).
+    /// (`apt_preferences(5)`).
     pub fn new(
         indexes: &'a [Index],
         architecture: &'a Architecture,
@@ -71,21 +80,16 @@ impl<'a> DebUniverse<'a> {
             indexes: scanned.iter().map(|(index, text, _)| (*index, *text)).collect(),
             architecture: architecture.as_str(),
             candidates: Vec::new(),
-            named: HashMap::new(),
-            provided: HashMap::new(),
-            versions: HashMap::with_capacity(scanned.iter().map(|(_, _, rows)| rows.len()).sum()),
+            provided: Vec::new(),
+            versions: Vec::new(),
             exclude: exclude.to_vec(),
+            mentions: Mutex::default(),
         };
-        let mut names: Vec<&'a str> = Vec::new();
-        for (number, (_, text, rows)) in scanned.iter().enumerate() {
-            for row in rows {
-                let versions = universe.versions.entry(row.name.of(text)).or_default();
-                if versions.is_empty() {
-                    names.push(row.name.of(text));
-                }
-                versions.push((number as u32, *row));
-            }
+        let mut versions: Vec<Version<'a>> = Vec::with_capacity(scanned.iter().map(|(_, _, rows)| rows.len()).sum());
+        for (index, (_, text, rows)) in scanned.iter().enumerate() {
+            versions.extend(rows.iter().map(|row| Version { name: row.name.of(text), index: index as u32, row: *row }));
         }
+        versions.sort_by_key(|version| version.name);
         let mut wanted: BTreeMap<&str, Vec<(Operator, &str)>> = BTreeMap::new();
         for request in requests {
             if let Some((operator, version)) = &request.version {
@@ -93,9 +97,10 @@ impl<'a> DebUniverse<'a> {
                 wanted.entry(&request.name).or_default().push((operator, version));
             }
         }
-        for name in names {
-            universe.add_candidates(name, wanted.get(name).map_or(&[], Vec::as_slice));
+        for same_name in versions.chunk_by(|a, b| a.name == b.name) {
+            universe.add_candidates(same_name, wanted.get(same_name[0].name).map_or(&[], Vec::as_slice));
         }
+        universe.versions = versions;
         universe.add_providers();
         Ok(universe)
     }
@@ -106,12 +111,13 @@ impl<'a> DebUniverse<'a> {
 
     /// Chooses the candidates of a name: for each architecture the version of the highest priority, then the highest
     /// version, among those that the requests allow.
-    fn add_candidates(&mut self, name: &'a str, wanted: &[(Operator, &str)]) {
+    fn add_candidates(&mut self, same_name: &[Version<'a>], wanted: &[(Operator, &str)]) {
+        let name = same_name[0].name;
         if self.exclude.iter().any(|excluded| excluded == name) {
             return;
         }
         let mut best: Vec<(Entry<'a>, i32)> = Vec::with_capacity(1);
-        for &(index, row) in &self.versions[name] {
+        for &Version { index, row, .. } in same_name {
             let text = self.text(index);
             let version = row.version.of(text);
             let Some(architecture) = self.effective_architecture(index, row) else { continue };
@@ -132,11 +138,7 @@ impl<'a> DebUniverse<'a> {
                 }
             }
         }
-        for (entry, _) in best {
-            let candidate = Candidate(self.candidates.len() as u32);
-            self.candidates.push(entry);
-            self.named.entry(name).or_default().push(candidate);
-        }
+        self.candidates.extend(best.into_iter().map(|(entry, _)| entry));
     }
 
     /// The architecture a stanza counts for; `None` for one that its index should not have.
@@ -156,127 +158,91 @@ impl<'a> DebUniverse<'a> {
             }
             let field = entry.row.provides.of(self.text(entry.index));
             for relation in members(field).filter_map(|member| Relation::parse(member).ok()) {
-                self.provided.entry(relation.name).or_default().push(Provider {
+                self.provided.push(Provider {
+                    name: relation.name,
                     candidate: Candidate(number as u32),
                     version: relation.version.map(|(_, version)| version),
                     any: relation.qualifier == Some("any"),
                 });
             }
         }
+        self.provided.sort_by_key(|provider| provider.name);
     }
 
-    fn entry(&self, candidate: Candidate) -> &Entry<'a> {
+    /// The candidates with this name.
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = Candidate> + use<> {
+        let start = self.candidates.partition_point(|entry| entry.name < name);
+        let length = self.candidates[start..].partition_point(|entry| entry.name == name);
+        (start..start + length).map(|number| Candidate(number as u32))
+    }
+
+    /// Who provides this name.
+    pub(super) fn providers(&self, name: &str) -> &[Provider<'a>] {
+        run(&self.provided, name, |provider| provider.name)
+    }
+
+    fn versions(&self, name: &str) -> &[Version<'a>] {
+        run(&self.versions, name, |version| version.name)
+    }
+
+    pub(super) fn entry(&self, candidate: Candidate) -> &Entry<'a> {
         &self.candidates[candidate.index()]
     }
 
-    /// Whether a candidate's architecture can satisfy a relation in a package of architecture `of`.
-    fn architecture_fits(&self, candidate: Candidate, relation: &Relation<'_>, of: &str, any: bool) -> bool {
-        let entry = self.entry(candidate);
-        match relation.qualifier {
-            None => entry.architecture == of || entry.row.multi_arch == MultiArch::Foreign,
-            Some("any") => entry.row.multi_arch == MultiArch::Allowed || any,
-            Some("native") => entry.architecture == self.architecture,
-            Some(named) => entry.architecture == named,
-        }
+    /// Where the indexes first name a candidate's package.
+    pub(super) fn first_mention(&self, candidate: Candidate) -> Option<Place> {
+        let mut mentions = self.mentions.lock().unwrap_or_else(PoisonError::into_inner);
+        *mentions.entry(candidate).or_insert_with(|| self.find_first_mention(candidate))
     }
 
-    /// The candidates that satisfy a relation, the package of that name before those that provide it; those in apt's
-    /// order of preference, and by name where apt knows none.
-    fn satisfying(&self, relation: &Relation<'_>, of: &str) -> Vec<Candidate> {
-        let mut found: Vec<Candidate> = Vec::new();
-        for &candidate in self.named.get(relation.name).map_or(&[][..], Vec::as_slice) {
-            let version_fits =
-                relation.version.is_none_or(|(operator, wanted)| operator.holds(self.entry(candidate).version, wanted));
-            if version_fits && self.architecture_fits(candidate, relation, of, false) {
-                found.push(candidate);
-            }
-        }
-        for provider in self.provided.get(relation.name).map_or(&[][..], Vec::as_slice) {
-            let version_fits = match (relation.version, provider.version) {
-                (None, _) => true,
-                (Some((operator, wanted)), Some(version)) => operator.holds(version, wanted),
-                (Some(_), None) => false,
-            };
-            if version_fits
-                && !found.contains(&provider.candidate)
-                && self.architecture_fits(provider.candidate, relation, of, provider.any)
-            {
-                found.push(provider.candidate);
-            }
-        }
-        found.sort_by_key(|&candidate| {
-            let entry = self.entry(candidate);
-            (
-                entry.name != relation.name,
-                !entry.row.essential,
-                !entry.row.protected,
-                entry.architecture != self.architecture,
-                entry.row.priority,
-                entry.name,
-            )
-        });
-        found
-    }
-
-    /// The candidates that a Conflicts or Breaks of `owner` rules out: of any architecture, and never itself
-    /// (Debian Policy 7.4, 7.6.2).
-    fn ruled_out(&self, relation: &Relation<'_>, owner: Candidate) -> Vec<Candidate> {
-        let own = self.entry(owner).name;
-        let architecture_fits = |candidate: Candidate| match relation.qualifier {
-            None | Some("any") => true,
-            Some("native") => self.entry(candidate).architecture == self.architecture,
-            Some(named) => self.entry(candidate).architecture == named,
-        };
-        let mut found: Vec<Candidate> = Vec::new();
-        for &candidate in self.named.get(relation.name).map_or(&[][..], Vec::as_slice) {
-            if relation.version.is_none_or(|(operator, wanted)| operator.holds(self.entry(candidate).version, wanted)) {
-                found.push(candidate);
-            }
-        }
-        for provider in self.provided.get(relation.name).map_or(&[][..], Vec::as_slice) {
-            let version_fits = match (relation.version, provider.version) {
-                (None, _) => true,
-                (Some((operator, wanted)), Some(version)) => operator.holds(version, wanted),
-                (Some(_), None) => false,
-            };
-            if version_fits {
-                found.push(provider.candidate);
-            }
-        }
-        found.retain(|&candidate| self.entry(candidate).name != own && architecture_fits(candidate));
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// Other architectures' instances of a `Multi-Arch: same` package, which must have the same version (deb-control(5)),
-    /// and of any other package, of which there can be one.
-    fn siblings_ruled_out(&self, candidate: Candidate) -> Vec<Candidate> {
-        let entry = self.entry(candidate);
-        let together = |other: &Entry<'_>| {
-            entry.row.multi_arch == MultiArch::Same
-                && other.row.multi_arch == MultiArch::Same
-                && entry.version == other.version
-        };
-        let siblings = self.named[entry.name].iter().copied();
-        siblings.filter(|&other| other != candidate && !together(self.entry(other))).collect()
-    }
-
-    fn requirement(&self, verb: &'static str, necessary: bool, member: &str, of: &str) -> Requirement {
-        let mut options: Vec<Candidate> = Vec::new();
-        for relation in alternatives(member).flatten() {
-            for candidate in self.satisfying(&relation, of) {
-                if !options.contains(&candidate) {
-                    options.push(candidate);
-                }
-            }
-        }
-        let text = member.split_whitespace().collect::<Vec<_>>().join(" ");
-        Requirement { verb, text, necessary, options }
+    fn find_first_mention(&self, candidate: Candidate) -> Option<Place> {
+        first_mention(self.indexes.iter().map(|(_, text)| *text), self.entry(candidate).name)
     }
 }
 
-/// apt's priority of an index (apt_preferences(5), "APT's Default Priority Assignments").
+impl DebUniverse<'_> {
+    fn explain_missing_relation(&self, relation: &Relation<'_>) -> String {
+        let name = relation.name;
+        if self.exclude.iter().any(|excluded| excluded == name) {
+            return format!("`{name}` is excluded by the manifest");
+        }
+        let versions = self.versions(name);
+        if versions.is_empty() {
+            return match self.providers(name) {
+                [] => format!("no archive has a package `{name}`"),
+                _ => format!("no package provides `{relation}`"),
+            };
+        }
+        let list = |versions: &mut dyn Iterator<Item = &Version<'_>>| {
+            let with_archive = |v: &Version<'_>| {
+                let (index, text) = self.indexes[v.index as usize];
+                format!("{} ({})", v.row.version.of(text), index.archive)
+            };
+            versions.map(with_archive).collect::<Vec<_>>().join(", ")
+        };
+        let fits = |v: &&Version<'_>| {
+            let version = v.row.version.of(self.text(v.index));
+            relation.version.is_none_or(|(operator, wanted)| operator.holds(version, wanted))
+        };
+        let fitting = list(&mut versions.iter().filter(fits));
+        let all = list(&mut versions.iter());
+        match self.named(name).next().map(|candidate| self.entry(candidate).version) {
+            _ if fitting.is_empty() => format!("no archive has `{relation}`, found {all}"),
+            Some(candidate) => format!(
+                "`{relation}` is {fitting}, but the candidate is {candidate}: a version under `packages` changes that"
+            ),
+            None => format!("priorities and the versions under `packages` leave no `{name}`, found {all}"),
+        }
+    }
+}
+
+/// The part of a list, sorted by name, that has this name.
+fn run<'l, T>(list: &'l [T], name: &str, name_of: impl Fn(&T) -> &str) -> &'l [T] {
+    let list = &list[list.partition_point(|item| name_of(item) < name)..];
+    &list[..list.partition_point(|item| name_of(item) == name)]
+}
+
+/// apt's priority of an index (`apt_preferences(5)`, "APT's Default Priority Assignments").
 fn priority_of(index: &Index) -> i32 {
     index.priority.unwrap_or(match (index.not_automatic, index.but_automatic_upgrades) {
         (false, _) => 500,
@@ -359,10 +325,8 @@ impl Universe for DebUniverse<'_> {
             None => request.name.clone(),
         };
         let mut requirement = self.requirement("asks for", true, &text, self.architecture);
-        let real: Vec<Candidate> =
-            requirement.options.iter().copied().filter(|&c| self.entry(c).name == request.name).collect();
-        if !real.is_empty() {
-            requirement.options = real;
+        if let Some(real) = requirement.options.iter().copied().find(|&c| self.entry(c).name == request.name) {
+            requirement.options = vec![real];
             return Ok(requirement);
         }
         match requirement.options.as_slice() {
@@ -374,10 +338,10 @@ impl Universe for DebUniverse<'_> {
             }
         }
         let missing = anyhow!("{}", self.explain_missing(&text));
-        if self.versions.contains_key(request.name.as_str()) || self.provided.contains_key(request.name.as_str()) {
+        if !self.versions(&request.name).is_empty() || !self.providers(&request.name).is_empty() {
             return Err(missing);
         }
-        let known = self.versions.keys().chain(self.provided.keys()).copied();
+        let known = self.versions.iter().map(|v| v.name).chain(self.provided.iter().map(|p| p.name));
         match nearest_words(&request.name, known, 3).as_slice() {
             [] => Err(missing),
             near => Err(missing).hint(|| format!("did you mean `{}`?", near.join("` or `"))),
@@ -385,26 +349,17 @@ impl Universe for DebUniverse<'_> {
     }
 
     fn explain_missing(&self, text: &str) -> String {
-        let reasons: Vec<String> = alternatives(text)
-            .flatten()
-            .map(|relation| {
-                let name = relation.name;
-                if self.exclude.iter().any(|excluded| excluded == name) {
-                    return format!("`{name}` is excluded by the manifest");
-                }
-                let mut found: Vec<String> = Vec::new();
-                for (index, row) in self.versions.get(name).map_or(&[][..], Vec::as_slice) {
-                    let (index, text) = self.indexes[*index as usize];
-                    found.push(format!("{} ({})", row.version.of(text), index.archive));
-                }
-                match (found.is_empty(), self.provided.contains_key(name)) {
-                    (true, false) => format!("no archive has a package `{name}`"),
-                    (true, true) => format!("no package provides `{relation}`"),
-                    (false, _) => format!("no archive has `{relation}`, found {}", found.join(", ")),
-                }
-            })
-            .collect();
+        let reasons: Vec<String> = alternatives(text).flatten().map(|r| self.explain_missing_relation(&r)).collect();
         reasons.join("; ")
+    }
+
+    /// apt treats packages by their number, the order in which the indexes first mention them.
+    fn order_roots(&self, roots: &mut Vec<Candidate>) {
+        let mut placed: Vec<(Option<Place>, Candidate)> =
+            roots.par_iter().map(|&root| (self.find_first_mention(root), root)).collect();
+        placed.sort_unstable();
+        placed.dedup();
+        *roots = placed.into_iter().map(|(_, root)| root).collect();
     }
 
     fn record(&self, candidate: Candidate) -> Result<lock::Package> {
