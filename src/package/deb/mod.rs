@@ -1,1 +1,11 @@
-//! Debian binary packages.
+//! Debian binary packages: what Debian Policy and the manual pages of dpkg and apt say.
+
+pub mod archive;
+pub mod control;
+mod database;
+pub mod index;
+pub mod install;
+pub mod relation;
+pub mod request;
+pub mod universe;
+pub mod version;
