@@ -375,6 +375,7 @@ impl Progress for Counted {
         self.total.fetch_add(total, Ordering::SeqCst);
         Box::new(Count(std::sync::Arc::clone(&self.done)))
     }
+    fn detail(&self, _: &str) {}
     fn note(&self, _: &str) {}
     fn warn(&self, _: &str) {}
 }
