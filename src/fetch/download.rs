@@ -24,6 +24,8 @@ pub struct Download<'a> {
     /// How many of the bytes held came from an earlier attempt that was not seen to its end.
     resumed: u64,
     fetched: u64,
+    /// Whether the attempt brought more bytes than the file has.
+    too_long: bool,
     /// How many bytes the task has heard of.
     told: u64,
     task: &'a dyn Task,
@@ -58,8 +60,17 @@ impl<'a> Download<'a> {
                 _ => {}
             }
         };
-        let mut download =
-            Self { package, part, file, hasher: Hasher::default(), resumed: 0, fetched: 0, told: 0, task };
+        let mut download = Self {
+            package,
+            part,
+            file,
+            hasher: Hasher::default(),
+            resumed: 0,
+            fetched: 0,
+            too_long: false,
+            told: 0,
+            task,
+        };
         download.take_up().with_context(|| format!("cannot read {}", download.part.display()))?;
         Ok(Some(download))
     }
@@ -83,6 +94,7 @@ impl<'a> Download<'a> {
             let uri = http::join(mirror, &self.package.path);
             match self.fetch_from(client, &uri) {
                 Ok(()) => return Ok(()),
+                Err(attempt @ Attempt::Local(..)) => return Err(Kind::Attempts(vec![attempt])),
                 Err(attempt) => attempts.push(attempt),
             }
         }
@@ -96,20 +108,21 @@ impl<'a> Download<'a> {
             } else {
                 Ok(())
             };
-            let too_long = match outcome {
-                Ok(()) => false,
-                Err(http::Error::Sink { .. }) if self.held() > self.package.size => true,
+            match outcome {
+                Ok(()) => {}
+                Err(http::Error::Sink { .. }) if self.too_long => {}
+                Err(http::Error::Sink { error, .. }) => return Err(Attempt::Local(self.part.clone(), error)),
                 Err(error) => {
                     // What is held so far may not be this mirror's, but it may still be right.
                     self.resumed = self.held();
                     return Err(Attempt::Http(error));
                 }
-            };
+            }
             let found = self.hasher.clone().finish();
-            if !too_long && found == self.package.sha256 {
+            if !self.too_long && found == self.package.sha256 {
                 return Ok(());
             }
-            let (size, resumed) = (self.held(), self.resumed > 0);
+            let (size, resumed, too_long) = (self.held(), self.resumed > 0, self.too_long);
             self.restart().map_err(|error| Attempt::Local(self.part.clone(), error))?;
             if !resumed {
                 let found = if too_long { None } else { Some((size, found)) };
@@ -143,17 +156,20 @@ impl Sink for Download<'_> {
     fn restart(&mut self) -> io::Result<()> {
         self.hasher = Hasher::default();
         self.resumed = 0;
+        self.too_long = false;
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0)).map(drop)
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
         self.fetched += bytes.len() as u64;
-        if self.held() > self.package.size {
+        self.too_long = self.held() + bytes.len() as u64 > self.package.size;
+        if self.too_long {
             return Err(io::Error::other("the file is longer than expected"));
         }
+        // In this order: what is hashed has to be in the file.
         self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
         self.tell();
         Ok(())
     }

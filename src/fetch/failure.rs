@@ -115,6 +115,7 @@ fn ways_out(failures: &[Failure<'_>], manifest: &Path) -> Vec<String> {
                 ));
                 ways.push("--store DIR, with a store that has these packages already".to_owned());
             }
+            Kind::Attempts(attempts) if attempts.iter().any(|a| matches!(a, Attempt::Local(..))) => {}
             Kind::Attempts(_) => {
                 ways.push(format!("--mirror {}=URI, to try another mirror", failure.package.archive_id()));
             }

@@ -287,13 +287,20 @@ fn read_file(url: &Url, sink: &mut dyn Sink) -> Result<(), Error> {
 pub struct Memory<'a> {
     bytes: Vec<u8>,
     limit: u64,
+    /// How many bytes the task has heard of; more than are held after a restart.
+    told: u64,
     task: &'a dyn Task,
 }
 
 impl<'a> Memory<'a> {
-    /// Nothing yet; the task hears of each byte taken.
+    /// Nothing yet; the task hears of each byte taken, once.
     pub fn new(limit: u64, task: &'a dyn Task) -> Self {
-        Self { bytes: Vec::new(), limit, task }
+        Self { bytes: Vec::new(), limit, told: 0, task }
+    }
+
+    /// What was taken so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// What was taken.
@@ -317,7 +324,10 @@ impl Sink for Memory<'_> {
             return Err(io::Error::other(format!("it has more than {} bytes", self.limit)));
         }
         self.bytes.extend_from_slice(bytes);
-        self.task.advance(bytes.len() as u64);
+        if self.held() > self.told {
+            self.task.advance(self.held() - self.told);
+            self.told = self.held();
+        }
         Ok(())
     }
 }

@@ -129,7 +129,8 @@ impl Release {
     /// Whether this is the Release file of the suite asked for, by name or code name. A flat repository (its suite is a
     /// path that ends with `/`) has no such name, and a file that names none is taken by its signature alone.
     pub fn check_suite(&self, expected: &str) -> Result<(), Error> {
-        let names: Vec<&str> = [&self.suite, &self.codename].into_iter().flatten().map(String::as_str).collect();
+        let mut names: Vec<&str> = [&self.suite, &self.codename].into_iter().flatten().map(String::as_str).collect();
+        names.dedup();
         if expected.ends_with('/') || names.is_empty() || names.contains(&expected) {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::super::http::{self, Memory};
+use super::super::http::{self, Memory, Sink as _};
 use super::Found;
 use super::suite::Suite;
 use crate::arch::Architecture;
@@ -41,8 +41,9 @@ pub struct Wanted<'a> {
 
 /// The index files of a suite for an architecture, in the order of the manifest's components.
 ///
-/// Packages for all architectures stand in each architecture's index or, unless the Release file says
-/// `No-Support-for-Architecture-all: Packages`, also or only in `binary-all` (Debian repository format, "Architectures").
+/// Packages for all architectures stand in each architecture's index. They stand in `binary-all` too, or only there, where
+/// the Release file has `all` among its architectures and does not say `No-Support-for-Architecture-all: Packages`
+/// (Debian repository format, "Architectures"); a `binary-all` that is merely listed may not even be on the mirrors.
 pub fn wanted<'a>(suite: &'a Suite<'a>, architecture: &Architecture) -> Result<Vec<Wanted<'a>>> {
     let (source, release) = (&suite.source, &suite.release);
     if source.is_flat() {
@@ -56,10 +57,9 @@ pub fn wanted<'a>(suite: &'a Suite<'a>, architecture: &Architecture) -> Result<V
         let of =
             |architecture: &str| best(suite, Some(component), &format!("{component}/binary-{architecture}/Packages"));
         let own = of(architecture.as_str());
-        // A binary-all that is listed while `all` is no architecture of the suite is not for clients.
-        let apart = release.architectures.iter().any(|a| a == "all") && !release.all_in_each;
-        let independent = if apart || own.is_none() { of("all") } else { None };
-        if own.is_none() && (independent.is_none() || !supports(&release.architectures, architecture)) {
+        let apart = !release.all_in_each && release.architectures.iter().any(|name| name == "all");
+        let independent = if apart { of("all") } else { None };
+        if own.is_none() && independent.is_none() {
             return Err(anyhow!(
                 "suite `{}` of the archive `{}` has no component `{component}` for {architecture}: its components are {}, \
                  its architectures {}",
@@ -73,10 +73,6 @@ pub fn wanted<'a>(suite: &'a Suite<'a>, architecture: &Architecture) -> Result<V
         all.extend(own.into_iter().chain(independent));
     }
     Ok(all)
-}
-
-fn supports(architectures: &[String], architecture: &Architecture) -> bool {
-    architectures.iter().any(|name| name == architecture.as_str())
 }
 
 /// The listed file with the preferred compression.
@@ -143,23 +139,23 @@ impl Wanted<'_> {
     /// The verified bytes of the file from the first mirror that has them.
     fn fetch(&self, context: &Context<'_>, task: &dyn Task) -> Result<Vec<u8>> {
         let mut reasons = Vec::new();
+        let mut memory = Memory::new(self.size, task);
         for mirror in &self.suite.source.mirrors {
             for path in self.paths() {
                 let uri = http::join(mirror, &path);
-                let mut memory = Memory::new(self.size, task);
+                memory.restart().context("cannot forget bytes in memory")?;
                 match context.client.fetch(&uri, None, &mut memory) {
                     Ok(_) => {
-                        let bytes = memory.into_bytes();
-                        let found = Sha256::of(&bytes);
+                        let found = Sha256::of(memory.bytes());
                         if found == self.sha256 {
-                            return Ok(bytes);
+                            return Ok(memory.into_bytes());
                         }
                         reasons.push(format!(
                             "{uri} is not the file that the Release file names: expected {} bytes with SHA-256 {}, found {} \
                              bytes with SHA-256 {found}",
                             self.size,
                             self.sha256,
-                            bytes.len()
+                            memory.held()
                         ));
                     }
                     Err(error) => reasons.push(error.to_string()),

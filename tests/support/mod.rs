@@ -1,0 +1,15 @@
+//! What the stage tests share: archives made by builders, and a mirror on loopback that serves them.
+#![allow(dead_code, reason = "each test program uses a part")]
+
+pub mod archive;
+pub mod http_server;
+
+/// An error as the command line shows it: the message with its causes, then the hints, a line each.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = format!("{error:#}");
+    for hint in compose::error::hints(error) {
+        text.push_str("\nhint: ");
+        text.push_str(hint);
+    }
+    text
+}
