@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::import;
+use crate::import::{self, Commits};
 use crate::lock::{Lock, Package};
 use crate::manifest::Manifest;
 use crate::package::{Format, Installation, Part, Script, Unpacked};
@@ -28,6 +28,9 @@ const VERSION: u32 = 1;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";
+
+/// The checkout that scripts see below their changes, in the run's folder.
+const LOWER: &str = "lower";
 
 /// What every script finds in its environment.
 const ENVIRONMENT: &[(&str, &str)] = &[
@@ -76,9 +79,10 @@ pub fn run(
     program: &Path,
     manifest: &Manifest,
     lock: &Lock,
+    commits: &Commits,
     progress: &dyn Progress,
 ) -> Result<(Sha256, Tree)> {
-    let installation = open(store, lock.format, &lock.packages)?;
+    let installation = open(store, lock.format, &lock.packages, commits)?;
     let writer = store.writer();
     let mut tree = merge::merge(installation.as_ref(), &writer)?;
     let steps = plan_steps(installation.as_ref(), manifest, lock.date);
@@ -88,6 +92,7 @@ pub fn run(
     sandbox::run(program, store.work(), &plan, &mut |line| progress.detail(line))
         .with_context(|| format!("cannot configure {}", manifest.name))?;
     drop(task);
+    store.discard(store.work().join(LOWER));
     store::apply_upper(&writer, &mut tree, &scratch.upper())?;
     drop(scratch);
     normalise::normalise(&writer, &mut tree, installation.residue())?;
@@ -105,8 +110,8 @@ pub fn run(
 }
 
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
-pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock) -> Result<i32> {
-    let installation = open(store, lock.format, &lock.packages)?;
+pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, commits: &Commits) -> Result<i32> {
+    let installation = open(store, lock.format, &lock.packages, commits)?;
     let tree = merge::merge(installation.as_ref(), &store.writer())?;
     let mut steps = plan_steps(installation.as_ref(), manifest, lock.date);
     let mut shell = step(
@@ -123,7 +128,8 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock) ->
 
 /// The merged tree of packages whose scripts are not run: a set of programs, not a system.
 pub fn tools(store: &Store, format: Format, packages: &[Package]) -> Result<Tree> {
-    let installation = open(store, format, packages)?;
+    let commits = import::look_up(store, format, &packages.iter().collect::<Vec<_>>())?.commits;
+    let installation = open(store, format, packages, &commits)?;
     merge::merge(installation.as_ref(), &store.writer())
 }
 
@@ -144,9 +150,13 @@ pub fn publish(store: &Store, manifest: &Manifest, lock: &Lock, commit: Sha256) 
 }
 
 /// Reads what the store knows of the packages.
-fn open(store: &Store, format: Format, packages: &[Package]) -> Result<Box<dyn Installation>> {
+fn open(store: &Store, format: Format, packages: &[Package], commits: &Commits) -> Result<Box<dyn Installation>> {
     // The repository object belongs to one thread: what it is needed for comes first.
-    let indexes: Vec<_> = packages.iter().map(|p| import::index_object(store, format, p.sha256)).collect::<Result<_>>()?;
+    let index = |package: &Package| {
+        let commit = commits.get(&package.sha256).with_context(|| format!("{} is not imported", package.describe()))?;
+        import::index_object(store, *commit)
+    };
+    let indexes: Vec<_> = packages.iter().map(index).collect::<Result<_>>()?;
     let reader = store.reader();
     let unpacked = packages.par_iter().zip(indexes).map(|(package, index)| {
         let records = import::read_index(&reader, index)?;
@@ -182,7 +192,7 @@ fn step(script: Script, date: Timestamp) -> Step {
 
 /// Checks the merged tree out and plans the sandbox over it.
 fn plan(store: &Store, tree: &Tree, installation: &dyn Installation, scratch: &Scratch, steps: Vec<Step>) -> Result<Plan> {
-    let lower = store.work().join("lower");
+    let lower = store.work().join(LOWER);
     store::check_out(store, &tree.root, &lower)?;
     // The top of the overlay shows the attributes of its upper layer.
     store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;

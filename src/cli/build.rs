@@ -12,8 +12,9 @@ use compose::finalize::{self, Artifact};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
 use compose::progress::Progress;
-use compose::store::Store;
-use compose::{assemble, fetch, import};
+use compose::import::{self, Commits, LookUp};
+use compose::store::{PendingRefs, Store, Tree};
+use compose::{assemble, fetch};
 
 use super::fetch::fetch_files;
 use super::settings::{self, Settings};
@@ -94,24 +95,52 @@ pub fn one_architecture(manifest: &Manifest, wanted: Option<&Architecture>) -> R
     }
 }
 
+/// What [`obtain`] did.
+pub struct Obtained {
+    /// The commits of all packages asked for.
+    pub commits: Commits,
+    /// The refs of those imported now, to be set.
+    pub pending: Option<PendingRefs>,
+    fetched: usize,
+    imported: usize,
+    reused: usize,
+}
+
 /// Fetches and imports those of the packages that the store does not have.
-pub fn obtain(
+pub fn obtain(store: &Store, manifest: &Manifest, lock: &Lock, packages: &[Package], settings: &Settings) -> Result<Obtained> {
+    let LookUp { mut commits, missing } = import::look_up(store, lock.format, &packages.iter().collect::<Vec<_>>())?;
+    let (reused, imported) = (commits.len(), missing.len());
+    let (mut fetched, mut pending) = (0, None);
+    if !missing.is_empty() {
+        fetched = fetch_files(manifest, &missing, settings)?.fetched;
+        let root = store.root();
+        let file_of = |sha256: Sha256| fetch::file_path(root, &sha256);
+        let (new, refs) = import::run(store, lock.format, &missing, &file_of, &settings.terminal)?;
+        commits.extend(new);
+        pending = Some(refs);
+    }
+    Ok(Obtained { commits, pending, fetched, imported, reused })
+}
+
+/// The commit of the configured tree, and the tree itself when it had to be made.
+fn configure(
     store: &Store,
     manifest: &Manifest,
     lock: &Lock,
-    packages: &[&Package],
     settings: &Settings,
-) -> Result<(fetch::Report, import::Report)> {
-    let missing = import::missing(store, lock.format, packages)?;
-    let mut fetched = fetch::Report::default();
-    if !missing.is_empty() {
-        fetched = fetch_files(manifest, &missing, settings)?;
+    summary: &mut Summary,
+) -> Result<(Sha256, Option<Tree>)> {
+    if let Some(commit) = assemble::cached(store, assemble::key(manifest, lock)?)? {
+        return Ok((commit, None));
     }
-    let root = store.root();
-    let file_of = |sha256: Sha256| fetch::file_path(root, &sha256);
-    let mut imported = import::run(store, lock.format, &missing, &file_of, &settings.terminal)?;
-    imported.reused += packages.len() - missing.len();
-    Ok((fetched, imported))
+    let obtained = summary.time("import", || obtain(store, manifest, lock, &lock.packages, settings))?;
+    let Obtained { commits, pending, fetched, imported, reused } = obtained;
+    summary.note(format!("{fetched} packages fetched, {imported} imported, {reused} reused"));
+    let made = summary
+        .time("assemble", || assemble::run(store, &settings::program()?, manifest, lock, &commits, &settings.terminal));
+    // Imported packages stay, whatever became of the rest.
+    pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
+    made.map(|(commit, tree)| (commit, Some(tree)))
 }
 
 fn build(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<()> {
@@ -124,26 +153,15 @@ fn build(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Set
     let mut summary = Summary::default();
     let store = Store::open(&settings.store)?;
 
-    let key = assemble::key(manifest, lock)?;
-    let (commit, mut tree) = match assemble::cached(&store, key)? {
-        Some(commit) => (commit, None),
-        None => {
-            let packages: Vec<_> = lock.packages.iter().collect();
-            let (fetched, imported) = summary.time("import", || obtain(&store, manifest, lock, &packages, settings))?;
-            summary.note(format!("{} packages fetched, {} imported, {} reused", fetched.fetched, imported.imported, imported.reused));
-            let (commit, tree) =
-                summary.time("assemble", || assemble::run(&store, &program, manifest, lock, &settings.terminal))?;
-            (commit, Some(tree))
-        }
-    };
+    let (commit, mut tree) = configure(&store, manifest, lock, settings, &mut summary)?;
     let template = assemble::publish(&store, manifest, lock, commit)?;
 
     let request = finalize::Request { store: &store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
     for format in formats {
         if format == OutputFormat::RootImg && finalize::is_due(&request, format)? {
-            let tools: Vec<_> = lock.tools.iter().collect();
-            summary.time("tools", || obtain(&store, manifest, lock, &tools, settings))?;
+            let tools = summary.time("tools", || obtain(&store, manifest, lock, &lock.tools, settings))?;
+            tools.pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
         }
         let artifact = summary.time("finalize", || finalize::run(&request, format, &mut tree, &settings.terminal))?;
         artifacts.extend(artifact);

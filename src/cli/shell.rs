@@ -27,6 +27,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let architecture = build::one_architecture(&manifest, arguments.arch.as_ref())?;
     let lock = lock::load(&manifest, &architecture)?;
     let store = Store::open(&settings.store)?;
-    build::obtain(&store, &manifest, &lock, &lock.packages.iter().collect::<Vec<_>>(), settings)?;
-    assemble::shell(&store, &settings::program()?, &manifest, &lock).map(Answer::Code)
+    let obtained = build::obtain(&store, &manifest, &lock, &lock.packages, settings)?;
+    obtained.pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
+    assemble::shell(&store, &settings::program()?, &manifest, &lock, &obtained.commits).map(Answer::Code)
 }

@@ -4,11 +4,11 @@
 //! JSON line per member in the package's order, with all that ostree's objects cannot hold: modification times, owner
 //! names, hard links, devices. No policy is applied here.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -18,9 +18,9 @@ use crate::digest::Sha256;
 use crate::lock;
 use crate::package::{Format, Member, MemberKind, MemberSink, Part, Record};
 use crate::progress::{Progress, Unit};
-use crate::store::{self, Attributes, Content, Directory, NewCommit, ObjectReader, ObjectWriter, Store, Tree};
+use crate::store::{self, Attributes, Content, Directory, NewCommit, ObjectReader, ObjectWriter, PendingRefs, Store, Tree};
 
-/// The only value of the commit metadata `import` that [`run`] takes as done. To be raised when the tree's form changes.
+/// The only value of the commit metadata `import` that [`look_up`] takes as done. To be raised when the tree's form changes.
 const VERSION: &str = "1";
 
 /// Extended attributes that an ordinary user in a namespace can set; others are kept in `index` alone.
@@ -28,68 +28,65 @@ fn is_settable(name: &str) -> bool {
     name == "security.capability" || name.starts_with("user.") && !name.starts_with("user.overlay.")
 }
 
-/// What [`run`] did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Report {
-    /// Packages imported now.
-    pub imported: usize,
-    /// Packages whose ref was there.
-    pub reused: usize,
+/// Which packages the store has.
+#[derive(Debug)]
+pub struct LookUp<'a> {
+    /// The commit of each package that is there, by the package's SHA-256.
+    pub commits: Commits,
+    /// The packages that are not.
+    pub missing: Vec<&'a lock::Package>,
 }
 
-/// Imports every package of `packages` that has no ref yet; `file_of` tells where a package's file is.
-/// Each file is checked against its SHA-256 before anything of it is parsed.
+/// The commits of imported packages, by the packages' SHA-256.
+pub type Commits = BTreeMap<Sha256, Sha256>;
+
+/// Looks for the refs of packages.
+pub fn look_up<'a>(store: &Store, format: Format, packages: &[&'a lock::Package]) -> Result<LookUp<'a>> {
+    let mut found = LookUp { commits: Commits::new(), missing: Vec::new() };
+    for package in packages {
+        match store.resolve(&store::package_ref(format, package.sha256))? {
+            Some(commit) if store.read_commit(commit)?.1.get("import").is_some_and(|v| v == VERSION) => {
+                found.commits.insert(package.sha256, commit);
+            }
+            _ => found.missing.push(*package),
+        }
+    }
+    Ok(found)
+}
+
+/// Imports packages in parallel; `file_of` tells where a package's file is. Each file is checked against its SHA-256
+/// before anything of it is parsed. The commits can be used at once; their refs are the caller's to set.
 pub fn run(
     store: &Store,
     format: Format,
     packages: &[&lock::Package],
     file_of: &(dyn Fn(Sha256) -> PathBuf + Sync),
     progress: &dyn Progress,
-) -> Result<Report> {
-    let mut missing = missing(store, format, packages)?;
-    let report = Report { imported: missing.len(), reused: packages.len() - missing.len() };
-    if missing.is_empty() {
-        return Ok(report);
-    }
+) -> Result<(Commits, PendingRefs)> {
+    let mut packages = packages.to_vec();
     // The largest first: the last one to end then ends soonest.
-    missing.sort_by_key(|p| (std::cmp::Reverse(p.size), p.sha256));
-    let task = progress.task("import", Unit::Bytes, missing.iter().map(|p| p.size).sum());
+    packages.sort_by_key(|p| (Reverse(p.size), p.sha256));
+    let task = progress.task("import", Unit::Bytes, packages.iter().map(|p| p.size).sum());
     let writer = store.writer();
-    let done = Mutex::new(Vec::with_capacity(missing.len()));
-    missing.par_iter().with_max_len(1).try_for_each(|package| -> Result<()> {
-        let tree = import_file(&writer, format, &file_of(package.sha256), package.sha256)
-            .with_context(|| format!("cannot import {}", package.describe()))?;
-        task.advance(package.size);
-        let root = writer.write_tree(&tree)?;
-        done.lock().expect("no thread panics with it").push(new_commit(format, package.sha256, root));
-        Ok(())
-    })?;
-    let mut commits = done.into_inner().expect("no thread panics with it");
-    commits.sort_by(|a, b| a.name.cmp(&b.name));
-    store.commit(&commits)?;
-    Ok(report)
-}
-
-/// The packages that have no ref yet.
-pub fn missing<'a>(store: &Store, format: Format, packages: &[&'a lock::Package]) -> Result<Vec<&'a lock::Package>> {
-    let mut missing = Vec::new();
-    for package in packages {
-        let imported = match store.resolve(&store::package_ref(format, package.sha256))? {
-            Some(commit) => store.read_commit(commit)?.1.get("import").is_some_and(|v| v == VERSION),
-            None => false,
-        };
-        if !imported {
-            missing.push(*package);
-        }
-    }
-    Ok(missing)
+    let roots: Vec<(Sha256, Sha256)> = packages
+        .par_iter()
+        .with_max_len(1)
+        .map(|package| {
+            let tree = import_file(&writer, format, &file_of(package.sha256), package.sha256)
+                .with_context(|| format!("cannot import {}", package.describe()))?;
+            task.advance(package.size);
+            writer.write_tree(&tree)
+        })
+        .collect::<Result<_>>()?;
+    let commits: Vec<_> = packages.iter().zip(roots).map(|(p, root)| new_commit(format, p.sha256, root)).collect();
+    let pending = store.write_commits(&commits)?;
+    let commits = packages.iter().zip(pending.refs()).map(|(package, (_, commit))| (package.sha256, *commit));
+    Ok((commits.collect(), pending))
 }
 
 /// The object that holds the index of an imported package.
-pub fn index_object(store: &Store, format: Format, sha256: Sha256) -> Result<Sha256> {
-    let name = store::package_ref(format, sha256);
-    let commit = store.resolve(&name)?.with_context(|| format!("{name} is not in the store"))?;
-    store.find_file(commit, "index")?.with_context(|| format!("{name} is damaged"))
+pub fn index_object(store: &Store, commit: Sha256) -> Result<Sha256> {
+    store.find_file(commit, "index")?.with_context(|| format!("the package's commit {commit} is damaged"))
 }
 
 /// Reads a package's index.

@@ -13,7 +13,7 @@
 //!   work/            folders of runs; those of ended runs are removed at the next opening
 //! ```
 //!
-//! libostree (through the `ostree` crate) makes the repository, commits and refs. Content objects are written here
+//! libostree (through the `ostree` crate) makes the repository, sets refs and checks objects. Objects are written here
 //! directly, because libostree 2022's writer hashes with a portable SHA-256 at a fifth of the speed of the processor's
 //! own instructions and takes a lock per object; the objects are byte for byte those that libostree writes.
 
@@ -22,12 +22,14 @@ mod object;
 mod tree;
 mod upper;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use glib::prelude::*;
 use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
@@ -46,6 +48,7 @@ pub struct Store {
     repo: ostree::Repo,
     objects: PathBuf,
     work: tempfile::TempDir,
+    removals: RefCell<Vec<JoinHandle<()>>>,
     _locks: [File; 2],
 }
 
@@ -72,6 +75,20 @@ pub struct NewCommit {
     pub date: Timestamp,
 }
 
+/// Commits whose refs are not set yet.
+#[derive(Debug)]
+pub struct PendingRefs {
+    refs: Vec<(String, Sha256)>,
+    durable: JoinHandle<rustix::io::Result<()>>,
+}
+
+impl PendingRefs {
+    /// The refs to be and their commits.
+    pub fn refs(&self) -> &[(String, Sha256)] {
+        &self.refs
+    }
+}
+
 impl Store {
     /// Opens the store at `root`, making it when it is not there, and takes a share in its lock.
     pub fn open(root: &Path) -> Result<Self> {
@@ -93,7 +110,7 @@ impl Store {
         let objects = root.join("repo/objects");
         object::make_folders(&objects).with_context(failed)?;
         let (work, work_lock) = Self::open_work_folder(&root.join("work")).with_context(failed)?;
-        Ok(Self { root, repo, objects, work, _locks: [lock, work_lock] })
+        Ok(Self { root, repo, objects, work, removals: RefCell::default(), _locks: [lock, work_lock] })
     }
 
     /// Removes the folders of ended runs (those whose lock nobody holds) and makes one for this run.
@@ -111,6 +128,12 @@ impl Store {
         let lock = File::create(work.path().join("lock"))?;
         lock.lock()?;
         Ok((work, lock))
+    }
+
+    /// Removes a folder of this run in the background; it is gone when the store is closed.
+    pub fn discard(&self, folder: PathBuf) {
+        // What is left in case of an error goes with the run's folder.
+        self.removals.borrow_mut().push(std::thread::spawn(move || drop(fs::remove_dir_all(folder))));
     }
 
     /// The store's folder, absolute.
@@ -145,25 +168,43 @@ impl Store {
             .collect()
     }
 
-    /// Makes everything written so far durable, then writes commits and points their refs to them, all or none.
+    /// Writes commits and points their refs to them, all or none, once everything written so far is durable.
     pub fn commit(&self, commits: &[NewCommit]) -> Result<Vec<Sha256>> {
-        let failed = || format!("cannot commit to the store {}", self.root.display());
-        let repo_folder = File::open(&self.objects).with_context(failed)?;
-        rustix::fs::syncfs(repo_folder.as_fd()).with_context(failed)?;
-        let cancel = gio::Cancellable::NONE;
-        let transaction = self.repo.auto_transaction(cancel).with_context(failed)?;
-        let mut checksums = Vec::with_capacity(commits.len());
-        for commit in commits {
-            let written = self
-                .repo
-                .write_metadata(ostree::ObjectType::Commit, None, &commit_variant(commit), cancel)
-                .with_context(failed)?;
-            let checksum: Sha256 = written.to_hex().parse().with_context(failed)?;
-            self.repo.transaction_set_ref(None, &commit.name, Some(&checksum.to_hex()));
-            checksums.push(checksum);
-        }
-        transaction.commit(cancel).with_context(failed)?;
+        let pending = self.write_commits(commits)?;
+        let checksums = pending.refs.iter().map(|(_, checksum)| *checksum).collect();
+        self.set_refs(pending)?;
         Ok(checksums)
+    }
+
+    /// Writes commits, whose refs are to be set by [`Self::set_refs`], and begins to make everything written so far
+    /// durable in the background.
+    pub fn write_commits(&self, commits: &[NewCommit]) -> Result<PendingRefs> {
+        let failed = || self.cannot_commit();
+        let mut refs = Vec::with_capacity(commits.len());
+        let writer = self.writer();
+        for commit in commits {
+            let checksum = writer.write_metadata(commit_variant(commit).data(), "commit").with_context(failed)?;
+            refs.push((commit.name.clone(), checksum));
+        }
+        let objects = File::open(&self.objects).with_context(failed)?;
+        let durable = std::thread::spawn(move || rustix::fs::syncfs(objects.as_fd()));
+        Ok(PendingRefs { refs, durable })
+    }
+
+    /// Waits until the commits are durable, then points their refs to them in one transaction.
+    pub fn set_refs(&self, pending: PendingRefs) -> Result<()> {
+        let failed = || self.cannot_commit();
+        pending.durable.join().map_err(|_| anyhow!("a thread panicked"))?.with_context(failed)?;
+        let transaction = self.repo.auto_transaction(gio::Cancellable::NONE).with_context(failed)?;
+        for (name, checksum) in &pending.refs {
+            self.repo.transaction_set_ref(None, name, Some(&checksum.to_hex()));
+        }
+        transaction.commit(gio::Cancellable::NONE).with_context(failed)?;
+        Ok(())
+    }
+
+    fn cannot_commit(&self) -> String {
+        format!("cannot commit to the store {}", self.root.display())
     }
 
     /// The root directory's tree and meta objects, and the metadata under `compose.`, of a commit.
@@ -217,6 +258,14 @@ impl Store {
             }
         }
         Ok(refs.len())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        for removal in self.removals.take() {
+            let _ = removal.join();
+        }
     }
 }
 
