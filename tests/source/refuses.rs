@@ -236,3 +236,12 @@ fn a_missing_suite_component_or_mirror_is_named() {
          hint: give another mirror with --mirror debian=URI"
     );
 }
+
+#[test]
+fn what_stands_among_the_signatures_headers_is_not_read() {
+    let scene = Scene::new();
+    scene.publish();
+    edit(&scene.file("InRelease"), |text| text.replacen("\nHash:", "\nSuite: evil\nNotAutomatic: yes\nHash:", 1));
+    let index = scene.load().unwrap().remove(0);
+    assert_eq!((index.suite.as_str(), index.not_automatic), ("trixie", false));
+}
