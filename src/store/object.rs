@@ -5,7 +5,8 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, bail};
 use glib::prelude::*;
 use glib::variant::{FixedSizeVariantArray, Variant};
-use rustix::fs::{AtFlags, CWD, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 
 use crate::digest::{Hasher, Sha256};
 
@@ -112,16 +113,16 @@ impl ObjectWriter {
         hasher.update(bytes);
         let checksum = hasher.finish();
         if path(&self.objects, checksum, "file").symlink_metadata().is_err() {
-            let (temporary, mut file) = self.create()?;
+            let mut file = self.create()?;
             file.write_all(bytes)?;
             set_attributes(&file, attributes)?;
-            self.place(&temporary, checksum, "file")?;
+            self.place(&file, checksum, "file")?;
         }
         Ok(checksum)
     }
 
     fn write_stream(&self, attributes: &Attributes, reader: &mut dyn Read, size: u64) -> Result<Sha256> {
-        let (temporary, file) = self.create()?;
+        let file = self.create()?;
         let mut hasher = Hasher::default();
         hasher.update(&header(attributes, ""));
         let mut buffer = vec![0; BLOCK];
@@ -139,25 +140,25 @@ impl ObjectWriter {
             }
         }
         if offset != size {
-            fs::remove_file(&temporary)?;
             bail!("content has {offset} bytes, {size} were announced");
         }
         file.set_len(size)?;
         set_attributes(&file, attributes)?;
         let checksum = hasher.finish();
-        self.place(&temporary, checksum, "file")?;
+        self.place(&file, checksum, "file")?;
         Ok(checksum)
     }
 
     fn write_symlink(&self, attributes: &Attributes, target: &str) -> Result<Sha256> {
         let checksum = Sha256::of(&header(attributes, target));
-        if path(&self.objects, checksum, "file").symlink_metadata().is_err() {
-            let temporary = self.temporary_name();
+        let place = path(&self.objects, checksum, "file");
+        if place.symlink_metadata().is_err() {
+            let temporary = self.temporary.join(format!("link-{}", self.counter.fetch_add(1, Ordering::Relaxed)));
             rustix::fs::symlink(target, &temporary)?;
             let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
             rustix::fs::chownat(CWD, &temporary, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
                 .with_context(|| owner_outside(attributes))?;
-            self.place(&temporary, checksum, "file")?;
+            fs::rename(&temporary, &place).with_context(|| format!("cannot create {}", place.display()))?;
         }
         Ok(checksum)
     }
@@ -171,35 +172,28 @@ impl ObjectWriter {
     pub(super) fn write_metadata(&self, bytes: &[u8], kind: &str) -> Result<Sha256> {
         let checksum = Sha256::of(bytes);
         if !path(&self.objects, checksum, kind).exists() {
-            let (temporary, mut file) = self.create()?;
+            let mut file = self.create()?;
             file.write_all(bytes)?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
-            self.place(&temporary, checksum, kind)?;
+            self.place(&file, checksum, kind)?;
         }
         Ok(checksum)
     }
 
-    fn temporary_name(&self) -> PathBuf {
-        self.temporary.join(format!("object-{}", self.counter.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    fn create(&self) -> Result<(PathBuf, File)> {
-        let name = self.temporary_name();
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&name)
-            .with_context(|| format!("cannot create {}", name.display()))?;
-        Ok((name, file))
+    /// A file without a name, which vanishes unless it is given one (O_TMPFILE in open(2)).
+    fn create(&self) -> Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&self.temporary, flags, Mode::from_raw_mode(0o600))
+            .with_context(|| format!("cannot create a file in {}", self.temporary.display()))?;
+        Ok(file.into())
     }
 
     /// Gives a complete object its name; one that came before it stays.
-    fn place(&self, temporary: &Path, checksum: Sha256, kind: &str) -> Result<()> {
+    fn place(&self, file: &File, checksum: Sha256, kind: &str) -> Result<()> {
         let place = path(&self.objects, checksum, kind);
-        match rustix::fs::renameat_with(CWD, temporary, CWD, &place, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(()),
-            Err(rustix::io::Errno::EXIST) => fs::remove_file(temporary).map_err(Into::into),
+        let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match rustix::fs::linkat(CWD, unnamed, CWD, &place, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
             Err(e) => Err(e).with_context(|| format!("cannot create {}", place.display())),
         }
     }
@@ -252,7 +246,9 @@ fn header(attributes: &Attributes, target: &str) -> Vec<u8> {
 /// Gives an open file its owner, mode, attributes and the modification time 0 that all objects have.
 fn set_attributes(file: &File, attributes: &Attributes) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
-    rustix::fs::fchown(file, Some(uid), Some(gid)).with_context(|| owner_outside(attributes))?;
+    if (attributes.uid, attributes.gid) != (0, 0) {
+        rustix::fs::fchown(file, Some(uid), Some(gid)).with_context(|| owner_outside(attributes))?;
+    }
     for (name, value) in &attributes.xattrs {
         rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
             .with_context(|| format!("cannot set the extended attribute {name}"))?;
