@@ -1,7 +1,7 @@
 //! Manifest and indexes to lock: which packages a root consists of, and why nothing can when nothing can.
 //!
-//! What apt would choose is found as apt finds it, by a [`walk`]. Where that ends in a state that is not consistent,
-//! [`solve`] searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
+//! What apt would choose is found as apt finds it, by the walk in `walk`. Where that ends in a state that is not consistent,
+//! `solve` searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
 //! So the result is a function of manifest and indexes.
 
 mod changes;
