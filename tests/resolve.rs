@@ -132,6 +132,13 @@ fn relations_are_followed_as_apt_does() {
 }
 
 #[test]
+fn requests_are_treated_in_their_order() {
+    let archive = [index("trixie", &["a 1;Depends: x | y", "b 1;Depends: y", "x 1", "y 1"])];
+    assert_eq!(chosen(&manifest(Base::None, &["a", "b"]), &archive), "a 1, b 1, x 1, y 1");
+    assert_eq!(chosen(&manifest(Base::None, &["b", "a"]), &archive), "a 1, b 1, y 1");
+}
+
+#[test]
 fn recommendations_are_followed_when_asked_for() {
     let mut manifest = manifest(Base::None, &["a"]);
     manifest.recommends = true;

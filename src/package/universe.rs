@@ -97,9 +97,6 @@ pub trait Universe {
     /// Why nothing satisfies a relation: what the archives have instead, one line.
     fn explain_missing(&self, text: &str) -> String;
 
-    /// Puts what is asked for into the order in which the format's own tool would treat it.
-    fn order_roots(&self, roots: &mut Vec<Candidate>);
-
     /// The candidate as a lock records it, without its dependencies.
     fn record(&self, candidate: Candidate) -> anyhow::Result<lock::Package>;
 }

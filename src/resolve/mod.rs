@@ -1,7 +1,7 @@
 //! Manifest and indexes to lock: which packages a root consists of, and why nothing can when nothing can.
 //!
-//! What apt would choose is found as apt finds it, by a [`walk`]. Where that ends in a state that is not consistent,
-//! [`solve`] searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
+//! What apt would choose is found as apt finds it, by the walk in `walk`. Where that ends in a state that is not consistent,
+//! `solve` searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
 //! So the result is a function of manifest and indexes.
 
 mod changes;
@@ -110,8 +110,13 @@ fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[In
 /// Chooses what satisfies the requests, as lock entries sorted by name and architecture.
 fn choose(universe: &dyn Universe, requests: &[Requirement], recommends: bool) -> Result<Vec<lock::Package>> {
     let mut cache = RelationsCache::new(universe, recommends);
-    let mut roots: Vec<Candidate> = requests.iter().filter_map(|r| r.options.first().copied()).collect();
-    universe.order_roots(&mut roots);
+    // In the order asked for, as apt treats its command line: which alternative is there first depends on it.
+    let mut roots: Vec<Candidate> = Vec::new();
+    for root in requests.iter().filter_map(|request| request.options.first()) {
+        if !roots.contains(root) {
+            roots.push(*root);
+        }
+    }
     let mut chosen = walk::walk(&mut cache, &roots, None);
     if !walk::is_consistent(&mut cache, &roots, &chosen) {
         let solution = solve::solve(universe, requests, &chosen)

@@ -192,11 +192,9 @@ impl<'a> DebUniverse<'a> {
     /// Where the indexes first name a candidate's package.
     pub(super) fn first_mention(&self, candidate: Candidate) -> Option<Place> {
         let mut mentions = self.mentions.lock().unwrap_or_else(PoisonError::into_inner);
-        *mentions.entry(candidate).or_insert_with(|| self.find_first_mention(candidate))
-    }
-
-    fn find_first_mention(&self, candidate: Candidate) -> Option<Place> {
-        first_mention(self.indexes.iter().map(|(_, text)| *text), self.entry(candidate).name)
+        *mentions
+            .entry(candidate)
+            .or_insert_with(|| first_mention(self.indexes.iter().map(|(_, text)| *text), self.entry(candidate).name))
     }
 }
 
@@ -351,15 +349,6 @@ impl Universe for DebUniverse<'_> {
     fn explain_missing(&self, text: &str) -> String {
         let reasons: Vec<String> = alternatives(text).flatten().map(|r| self.explain_missing_relation(&r)).collect();
         reasons.join("; ")
-    }
-
-    /// apt treats packages by their number, the order in which the indexes first mention them.
-    fn order_roots(&self, roots: &mut Vec<Candidate>) {
-        let mut placed: Vec<(Option<Place>, Candidate)> =
-            roots.par_iter().map(|&root| (self.find_first_mention(root), root)).collect();
-        placed.sort_unstable();
-        placed.dedup();
-        *roots = placed.into_iter().map(|(_, root)| root).collect();
     }
 
     fn record(&self, candidate: Candidate) -> Result<lock::Package> {
