@@ -101,7 +101,12 @@ fn ending(format: OutputFormat) -> Option<&'static str> {
 }
 
 /// Writes one output as `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for [`OutputFormat::Ostree`].
-pub fn run(request: &Request<'_>, format: OutputFormat, tree: &mut Option<Tree>, progress: &dyn Progress) -> Result<Option<Artifact>> {
+pub fn run(
+    request: &Request<'_>,
+    format: OutputFormat,
+    tree: &mut Option<Tree>,
+    progress: &dyn Progress,
+) -> Result<Option<Artifact>> {
     let Some(ending) = ending(format) else { return Ok(None) };
     let Request { store, lock, folder, .. } = request;
     let identity = identity(request, format)?;
@@ -111,7 +116,8 @@ pub fn run(request: &Request<'_>, format: OutputFormat, tree: &mut Option<Tree>,
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let _task = progress.task(ending, Unit::Items, 0);
-    let temporary = tempfile::Builder::new().prefix(".compose-").tempdir_in(folder).context("cannot create a folder")?;
+    let temporary =
+        tempfile::Builder::new().prefix(".compose-").tempdir_in(folder).context("cannot create a folder")?;
     let file = temporary.path().join("output");
     let tree = match tree {
         Some(tree) => tree,
@@ -121,7 +127,9 @@ pub fn run(request: &Request<'_>, format: OutputFormat, tree: &mut Option<Tree>,
         OutputFormat::RootImg => {
             image::write(store, request.program, lock, &request.manifest.image, tree, identity, &file)?;
         }
-        OutputFormat::Tar => tar::write(&store.reader(), tree, lock.date, std::io::BufWriter::new(File::create_new(&file)?))?,
+        OutputFormat::Tar => {
+            tar::write(&store.reader(), tree, lock.date, std::io::BufWriter::new(File::create_new(&file)?))?;
+        }
         OutputFormat::Ostree => {}
     }
     let written = File::open(&file)?;

@@ -74,16 +74,16 @@ fn enter_namespaces() -> Result<()> {
     }
 }
 
-/// A map of each id that this namespace has to itself, from the form of user_namespaces(7).
+/// A map of each id that this namespace has to itself, from the form of `user_namespaces(7)`.
 fn identity_map(path: &str) -> Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    let mut map = String::new();
+    let mut map = Vec::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [inside, _, count] = fields[..] else { bail!("{path} has the line `{line}`") };
-        map.push_str(&format!("{inside} {inside} {count}\n"));
+        writeln!(map, "{inside} {inside} {count}")?;
     }
-    Ok(map)
+    Ok(String::from_utf8(map)?)
 }
 
 /// Forks process 1 of the new process namespace, waits for it and gives its exit code.
