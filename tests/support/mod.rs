@@ -1,8 +1,10 @@
-//! What the stage tests share: archives made by builders, and a mirror on loopback that serves them.
+//! What the stage tests share: packages and archives made by builders, and a mirror on loopback that serves them.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod archive;
+pub mod deb;
 pub mod http_server;
+mod tar;
 
 /// An error as the command line shows it: the message with its causes, then the hints, a line each.
 pub fn told(error: &anyhow::Error) -> String {
