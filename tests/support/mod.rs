@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod deb;
+pub mod fixture;
 pub mod http_server;
 mod tar;
 
