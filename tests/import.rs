@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use compose::digest::Sha256;
+use compose::durable;
 use compose::import;
 use compose::package::{Format, MemberKind};
 use support::deb::{Compression, Deb};
@@ -84,7 +85,7 @@ fn every_compression_gives_the_same_content() {
 #[test]
 fn large_and_sparse_files_stream_through() {
     let Some(fixture) = Fixture::new() else { return };
-    let large: Vec<u8> = (0..5_000_000_u32).flat_map(|n| n.to_le_bytes()).collect();
+    let large: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let deb = Deb::new("large", "1")
         .file("large", &large)
         .sparse("sparse", 64 << 20, &[(1 << 20, &[b'i'; 512]), (50 << 20, b"other")])
@@ -156,7 +157,7 @@ fn damaged_files_are_refused_and_removed() {
     let package = fixture.add("rich", &bytes);
     let mut damaged = bytes.clone();
     *damaged.last_mut().unwrap() ^= 1;
-    fs::write(fixture.file(package.sha256), &damaged).unwrap();
+    durable::write(&fixture.file(package.sha256), &damaged).unwrap();
     let error = fixture.import(&[&package]).unwrap_err();
     assert_eq!(
         format!("{error:#}"),

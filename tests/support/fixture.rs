@@ -1,9 +1,9 @@
 //! A store with packages in it, for tests of the stages after fetching.
 
-use std::fs;
 use std::path::PathBuf;
 
 use compose::digest::Sha256;
+use compose::durable;
 use compose::import::{self, Commits};
 use compose::lock::Package;
 use compose::package::{Format, Record};
@@ -35,7 +35,7 @@ impl Fixture {
     /// Puts a package's file where the importer finds it; gives its entry in a lock.
     pub fn add(&self, name: &str, bytes: &[u8]) -> Package {
         let sha256 = Sha256::of(bytes);
-        fs::write(self.file(sha256), bytes).unwrap();
+        durable::write(&self.file(sha256), bytes).unwrap();
         Package {
             name: name.to_owned(),
             architecture: "amd64".to_owned(),
