@@ -1,8 +1,11 @@
-//! What the stage tests share: archives made by builders, and a mirror on loopback that serves them.
+//! What tests share: archives made by builders, a mirror on loopback that serves them, runs of the program itself.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod archive;
 pub mod http_server;
+pub mod needs;
+pub mod program;
+pub mod snapshot;
 
 /// An error as the command line shows it: the message with its causes, then the hints, a line each.
 pub fn told(error: &anyhow::Error) -> String {
