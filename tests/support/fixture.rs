@@ -10,6 +10,8 @@ use compose::package::{Format, Record};
 use compose::progress::Silent;
 use compose::store::Store;
 
+use super::needs::{needs, root};
+
 /// A store of its own, and the package files that are imported into it.
 pub struct Fixture {
     folder: tempfile::TempDir,
@@ -19,10 +21,7 @@ pub struct Fixture {
 impl Fixture {
     /// `None`, with the reason told, where the test cannot run.
     pub fn new() -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            super::skip("importing keeps true owners, which takes root");
-            return None;
-        }
+        needs(root())?;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         Some(Self { folder, store })

@@ -1,10 +1,13 @@
-//! What the stage tests share: packages and archives made by builders, and a mirror on loopback that serves them.
+//! What tests share: packages and archives made by builders, a mirror on loopback that serves them, runs of the program.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod archive;
 pub mod deb;
 pub mod fixture;
 pub mod http_server;
+pub mod needs;
+pub mod program;
+pub mod snapshot;
 mod tar;
 
 /// An error as the command line shows it: the message with its causes, then the hints, a line each.
@@ -15,12 +18,4 @@ pub fn told(error: &anyhow::Error) -> String {
         text.push_str(hint);
     }
     text
-}
-
-/// Tells why a test does not run here. Where all tests must run (`COMPOSE_TESTS=all`, as ci/test sets), that is a failure.
-pub fn skip(reason: &str) {
-    #[allow(clippy::disallowed_methods, reason = "tests are told by their environment what they must do")]
-    let all = std::env::var("COMPOSE_TESTS").is_ok_and(|value| value == "all");
-    assert!(!all, "this test cannot run here: {reason}");
-    eprintln!("skipped: {reason}");
 }
