@@ -17,6 +17,11 @@ pub struct Architecture(Name);
 type Name = std::borrow::Cow<'static, str>;
 
 impl Architecture {
+    /// The names of all architectures, sorted.
+    pub fn known() -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().copied()
+    }
+
     /// Debian's name.
     pub fn as_str(&self) -> &str {
         &self.0

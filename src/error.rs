@@ -34,6 +34,17 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     }
 }
 
+/// The error with several hints, in this order, each once.
+pub fn with_hints(error: anyhow::Error, hints: impl IntoIterator<Item = String>) -> anyhow::Error {
+    let mut distinct: Vec<String> = Vec::new();
+    for hint in hints {
+        if !distinct.contains(&hint) {
+            distinct.push(hint);
+        }
+    }
+    distinct.into_iter().rev().fold(error, |error, hint| anyhow::Error::new(Hinted { hint, error }))
+}
+
 /// All hints of an error, outermost first.
 pub fn hints(error: &anyhow::Error) -> Vec<&str> {
     let mut found = Vec::new();

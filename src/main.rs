@@ -1,3 +1,9 @@
-//! The `compose` program.
+//! The `compose` program; everything it does stands in `cli`.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -16,6 +16,9 @@ pub trait Progress: Sync + Send + Debug {
     /// Begins a task of a known total; its bar ends when the value is dropped.
     fn task(&self, label: &str, unit: Unit, total: u64) -> Box<dyn Task>;
 
+    /// A line that a program of a stage printed; shown only to who asks for it.
+    fn detail(&self, line: &str);
+
     /// Something worth a line that is neither result nor error.
     fn note(&self, line: &str);
 
@@ -37,6 +40,7 @@ impl Progress for Silent {
     fn task(&self, _: &str, _: Unit, _: u64) -> Box<dyn Task> {
         Box::new(Self)
     }
+    fn detail(&self, _: &str) {}
     fn note(&self, _: &str) {}
     fn warn(&self, _: &str) {}
 }

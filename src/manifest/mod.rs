@@ -1,5 +1,12 @@
 //! What the user asks for: the manifest with its includes merged and its values checked.
-//! Reading YAML and merging stand in [`load`]; nothing here knows what an archive holds.
+//! Reading YAML stands in `typed` and `load`, merging and checking in `merge`; nothing here knows what an archive holds.
+
+mod digest;
+mod load;
+mod located;
+mod merge;
+mod typed;
+mod words;
 
 use std::path::PathBuf;
 
@@ -8,6 +15,9 @@ use serde::Serialize;
 use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::package::Format;
+
+pub use load::load;
+pub use located::Mistake;
 
 /// A manifest, complete and checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,7 +72,7 @@ pub struct Archive {
     pub signed_by: Option<PathBuf>,
     /// Mirrors named by the manifest itself; usually none.
     pub uris: Vec<String>,
-    /// Pin priority as in apt_preferences(5).
+    /// Pin priority as in `apt_preferences(5)`.
     pub priority: Option<i32>,
     /// apt's `Check-Valid-Until`.
     pub check_valid_until: bool,

@@ -2,8 +2,23 @@
 //! Nothing here knows of stages, stores or sandboxes.
 
 pub mod deb;
+mod install;
+pub mod universe;
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+pub use install::{DatabaseContent, DatabaseFile, Installation, Residue, Script, Treatment, Unpacked};
+
+use crate::arch::Architecture;
+use crate::digest::Sha256;
+use crate::manifest::PackageRequest;
+use crate::source::Index;
+use universe::Universe;
 
 /// A package format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -20,4 +35,145 @@ impl Format {
             Self::Deb => "deb",
         }
     }
+
+    /// Reads a package file from its beginning and hands every member to `sink`, in the file's order.
+    /// Memory does not grow with the package.
+    pub fn unpack(self, file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
+        match self {
+            Self::Deb => deb::archive::unpack(file, sink),
+        }
+    }
+
+    /// Names of the control files whose contents [`Format::installation`] reads.
+    pub fn control_files(self) -> &'static [&'static str] {
+        match self {
+            Self::Deb => deb::install::CONTROL_FILES,
+        }
+    }
+
+    /// What is special in installing these packages together.
+    pub fn installation(self, packages: Vec<Unpacked>) -> Result<Box<dyn Installation>> {
+        match self {
+            Self::Deb => Ok(Box::new(deb::install::Deb::new(packages)?)),
+        }
+    }
+
+    /// The order of two versions.
+    pub fn compare_versions(self, a: &str, b: &str) -> std::cmp::Ordering {
+        match self {
+            Self::Deb => deb::version::compare(a, b),
+        }
+    }
+
+    /// Reads a request for a package, `foo`, `foo (>= 1.2)` or `foo=1.2-3`, or tells what is wrong with it.
+    pub fn parse_request(self, text: &str) -> Result<PackageRequest, String> {
+        match self {
+            Self::Deb => deb::request::parse(text),
+        }
+    }
+
+    /// All packages of some indexes as things to choose from for one architecture. What `requests` say of versions
+    /// decides which version of a package stands for it; `exclude` names packages that cannot be chosen.
+    pub fn universe<'a>(
+        self,
+        indexes: &'a [Index],
+        architecture: &'a Architecture,
+        requests: &[PackageRequest],
+        exclude: &[String],
+    ) -> Result<Box<dyn Universe + 'a>> {
+        match self {
+            Self::Deb => Ok(Box::new(deb::universe::DebUniverse::new(indexes, architecture, requests, exclude)?)),
+        }
+    }
+
+    /// The packages that the program writing `root.img` consists of, and why they are asked for that way.
+    pub fn image_tools(self) -> &'static [Tool] {
+        match self {
+            Self::Deb => deb::request::IMAGE_TOOLS,
+        }
+    }
+}
+
+/// Receives the members of a package.
+pub trait MemberSink {
+    /// Takes one member; `content` gives the bytes of a regular file.
+    fn member(&mut self, member: Member, content: &mut dyn Read) -> Result<()>;
+}
+
+/// Which half of a package a member belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Metadata and scripts.
+    Control,
+    /// What is installed.
+    Data,
+}
+
+/// One member of a package, as the package describes it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// Control or data.
+    pub part: Part,
+    /// Path relative to the part's root, without `./`; empty for the root itself.
+    pub path: String,
+    /// What it is.
+    pub kind: MemberKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Owner by name, where the package gives one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// Group by name, where the package gives one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// Modification time, in seconds since 1970.
+    pub mtime: i64,
+    /// Extended attributes; the bytes of each value as numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub xattrs: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a member is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberKind {
+    /// A directory.
+    Directory,
+    /// A regular file of so many bytes.
+    File(u64),
+    /// A symbolic link to this target.
+    Symlink(String),
+    /// Another name of an earlier file of the same part.
+    Hardlink(String),
+    /// A character device, major and minor.
+    CharDevice(u32, u32),
+    /// A block device, major and minor.
+    BlockDevice(u32, u32),
+    /// A named pipe.
+    Fifo,
+}
+
+/// One line of an imported package's index.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The member as the package describes it.
+    #[serde(flatten)]
+    pub member: Member,
+    /// The content object of a file, link or hard link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<Sha256>,
+}
+
+/// A package of a program that shapes output bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Tool {
+    /// The request, as in a manifest.
+    pub request: &'static str,
+    /// Why it is needed, and in this version.
+    pub reason: &'static str,
 }

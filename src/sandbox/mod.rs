@@ -1,1 +1,273 @@
-//! Namespaces.
+//! Namespaces: how a run gets a range of owners, and how programs of a root run without sight of the host.
+//!
+//! A [`Plan`] describes a sandbox and the steps in it as values; [`run`] hands it to a fresh process of this program
+//! (`compose sandbox-init`, see [`init`]) that builds the namespaces and executes the steps as children of its own
+//! process 1. When that process ends, every process and mount of the sandbox ends with it.
+
+pub mod identity;
+pub mod init;
+mod mounts;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+/// How much of a step's output is kept for its error, in bytes.
+const OUTPUT_TAIL: usize = 16 << 10;
+
+/// An empty folder beside the plan, to mount the root on.
+const MOUNT_POINT: &str = "root";
+
+/// A sandbox and what to do in it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// The root file system.
+    pub root: Root,
+    /// Folders of the host that steps may write to.
+    pub binds: Vec<Bind>,
+    /// Files that exist only while steps run.
+    pub temporary_files: Vec<TemporaryFile>,
+    /// What runs, in order; the first failure ends the plan.
+    pub steps: Vec<Step>,
+    /// Whether the last step owns the terminal.
+    pub interactive: bool,
+}
+
+/// A sandbox's root file system.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Root {
+    /// An overlay: all changes go to `upper`.
+    Overlay {
+        /// A checkout; never changed.
+        lower: PathBuf,
+        /// Where changes go.
+        upper: PathBuf,
+        /// overlayfs's own folder, beside `upper`.
+        work: PathBuf,
+    },
+    /// A checkout as it is, read-only.
+    ReadOnly(PathBuf),
+}
+
+/// A folder of the host in the sandbox.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Bind {
+    /// On the host.
+    pub source: PathBuf,
+    /// In the root, where it must exist.
+    pub target: PathBuf,
+}
+
+/// A file that exists only while steps run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TemporaryFile {
+    /// Absolute path in the root; left alone when something is there.
+    pub path: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+    /// Content.
+    pub content: String,
+}
+
+/// A program to run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// How messages call it, such as `the preinst script of dash`.
+    pub label: String,
+    /// Program (absolute) and arguments.
+    pub command: Vec<String>,
+    /// The whole environment.
+    pub environment: Vec<(String, String)>,
+    /// What it reads from standard input.
+    pub input: Input,
+}
+
+/// A step's standard input.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// Nothing.
+    Null,
+    /// A text.
+    Text(String),
+    /// The sandbox's own standard input.
+    Inherit,
+}
+
+/// What process 1 of the sandbox tells on its standard output, a JSON value a line.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// A step begins.
+    Begin(usize),
+    /// A step ended well.
+    Done(usize),
+    /// A step failed: its number and how it ended.
+    Failed(usize, String),
+    /// The sandbox could not be made.
+    Broken(String),
+}
+
+/// How a plan ended that did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("{label} {how}{}", if output.is_empty() { String::new() } else { format!(":\n{output}") })]
+pub struct StepFailed {
+    /// The step's label.
+    pub label: String,
+    /// How it ended.
+    pub how: String,
+    /// The end of what it printed.
+    pub output: String,
+}
+
+/// Runs a plan to its end. `program` is this program's file; `work` a folder for the plan's text; `on_line` gets
+/// each line that steps print. A step that fails gives a [`StepFailed`].
+pub fn run(program: &Path, work: &Path, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut child = spawn(program, work, plan, Stdio::null())?;
+    wait(&mut child, plan, on_line)
+}
+
+/// As [`run`], while `feed` writes to the standard input of the step that inherits it.
+pub fn run_fed(
+    program: &Path,
+    work: &Path,
+    plan: &Plan,
+    feed: impl FnOnce(std::process::ChildStdin) -> Result<()> + Send,
+) -> Result<()> {
+    let mut child = spawn(program, work, plan, Stdio::piped())?;
+    let input = child.stdin.take().context("a pipe to the sandbox")?;
+    std::thread::scope(|scope| {
+        let feeder = scope.spawn(move || feed(input));
+        let ended = wait(&mut child, plan, &mut |_| {});
+        let written = feeder.join().map_err(|_| anyhow!("the writer to the sandbox panicked"))?;
+        // A program that failed closed the pipe: its own words say more than the writer's.
+        ended.and(written)
+    })
+}
+
+/// Runs a plan whose last step owns the terminal; gives the exit code.
+pub fn run_interactive(program: &Path, work: &Path, plan: &Plan) -> Result<i32> {
+    let mut child = command(program, work, plan)?.spawn().context("cannot start the sandbox")?;
+    Ok(child.wait().context("cannot wait for the sandbox")?.code().unwrap_or(2))
+}
+
+fn command(program: &Path, work: &Path, plan: &Plan) -> Result<Command> {
+    let mut file = tempfile::Builder::new().prefix("plan-").tempfile_in(work).context("cannot write the plan")?;
+    serde_json::to_writer(file.as_file_mut(), plan).context("cannot write the plan")?;
+    let (_, path) = file.keep().context("cannot write the plan")?;
+    std::fs::create_dir_all(work.join(MOUNT_POINT)).context("cannot create a mount point")?;
+    let mut command = Command::new(program);
+    command.arg("sandbox-init").arg(path).env_clear();
+    Ok(command)
+}
+
+fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<Child> {
+    command(program, work, plan)?
+        .stdin(input)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start the sandbox with {}", program.display()))
+}
+
+fn wait(child: &mut Child, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
+    let output = child.stderr.take().context("a pipe from the sandbox")?;
+    let events = child.stdout.take().context("a pipe from the sandbox")?;
+    let (last, tail) = std::thread::scope(|scope| {
+        let reader = scope.spawn(move || read_events(events));
+        let tail = read_output(output, on_line);
+        (reader.join().unwrap_or(None), tail)
+    });
+    let status = child.wait().context("cannot wait for the sandbox")?;
+    match last {
+        Some(Event::Failed(step, how)) => {
+            let label = plan.steps.get(step).map_or_else(String::new, |s| s.label.clone());
+            Err(StepFailed { label, how, output: tail.trim_end().to_owned() }.into())
+        }
+        Some(Event::Broken(why)) => bail!("cannot make the sandbox: {why}"),
+        _ if status.success() => Ok(()),
+        _ => bail!("the sandbox ended early with {status}: {}", tail.trim_end()),
+    }
+}
+
+fn read_events(events: impl Read) -> Option<Event> {
+    let lines = BufReader::new(events).lines().map_while(Result::ok);
+    lines.filter_map(|line| serde_json::from_str(&line).ok()).last()
+}
+
+/// Passes lines on; gives the last of them. A step's output starts the tail anew at each line of its own making only
+/// by length: what came shortly before a failure often explains it.
+fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
+    let mut reader = BufReader::new(output);
+    let mut tail = String::new();
+    let mut line = Vec::new();
+    while matches!(reader.by_ref().take(OUTPUT_TAIL as u64).read_until(b'\n', &mut line), Ok(n) if n > 0) {
+        let text = String::from_utf8_lossy(&line);
+        on_line(text.trim_end());
+        tail.push_str(&text);
+        if tail.len() > 2 * OUTPUT_TAIL {
+            let cut = (tail.len() - OUTPUT_TAIL..tail.len()).find(|i| tail.is_char_boundary(*i)).unwrap_or(0);
+            tail.drain(..cut);
+        }
+        line.clear();
+    }
+    tail
+}
+
+/// Folders for an overlay's changes: in memory where they fit, else on disk in `folder`.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: PathBuf,
+    mounted: bool,
+}
+
+impl Scratch {
+    /// Makes the folders below `folder`, on a tmpfs when `expected` bytes leave the host half of its free memory and
+    /// the kernel's tmpfs can hold overlayfs's attributes (Linux 6.6).
+    pub fn new(folder: PathBuf, expected: u64) -> Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let mut scratch = Self { mounted: false, folder };
+        if available_memory().is_some_and(|free| expected < free / 2) {
+            scratch.mounted = mounts::mount_tmpfs(&scratch.folder, "mode=0755").is_ok();
+            if scratch.mounted && !mounts::holds_user_attributes(&scratch.folder) {
+                scratch.unmount();
+            }
+        }
+        for name in ["upper", "work"] {
+            std::fs::create_dir_all(scratch.folder.join(name))?;
+        }
+        Ok(scratch)
+    }
+
+    /// The folder of changes.
+    pub fn upper(&self) -> PathBuf {
+        self.folder.join("upper")
+    }
+
+    /// overlayfs's own folder.
+    pub fn work(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    fn unmount(&mut self) {
+        if self.mounted {
+            let _ = mounts::unmount(&self.folder);
+            self.mounted = false;
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+/// `MemAvailable` of `/proc/meminfo`, `proc_meminfo(5)`, in bytes.
+fn available_memory() -> Option<u64> {
+    let text = std::io::read_to_string(File::open("/proc/meminfo").ok()?).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}

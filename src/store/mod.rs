@@ -1,1 +1,306 @@
-//! The ostree repository.
+//! The store: one ostree repository (mode `bare`) and the folders beside it.
+//!
+//! ```text
+//! STORE/
+//!   lock             held shared by every run, exclusively by what deletes
+//!   repo/            ostree repository; refs:
+//!                      package/<format>/<sha256>       one package: control/, data/, index
+//!                      cache/<stage>/<key>             results of stages
+//!                      template/<name>/<architecture>  a history of configured trees
+//!   files/           downloaded packages, named by SHA-256
+//!   archives/        verified metadata of archives
+//!   stages/          records of files that stages wrote outside the store
+//!   work/            folders of runs; those of ended runs are removed at the next opening
+//! ```
+//!
+//! libostree (through the `ostree` crate) makes the repository, sets refs and checks objects. Objects are written here
+//! directly, because libostree 2022's writer hashes with a portable SHA-256 at a fifth of the speed of the processor's
+//! own instructions and takes a lock per object; the objects are byte for byte those that libostree writes.
+
+mod checkout;
+mod object;
+mod tree;
+mod upper;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, anyhow};
+use glib::prelude::*;
+use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
+
+pub use checkout::{check_out, set_directory_attributes};
+pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs};
+pub use tree::{Directory, Extras, Leaf, Node, Tree, split};
+pub use upper::apply_upper;
+
+use crate::clock::Timestamp;
+use crate::digest::Sha256;
+use crate::package::Format;
+
+/// The store, open for one run.
+pub struct Store {
+    root: PathBuf,
+    repo: ostree::Repo,
+    objects: PathBuf,
+    work: tempfile::TempDir,
+    removals: RefCell<Vec<JoinHandle<()>>>,
+    _locks: [File; 2],
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+/// A commit to be written.
+#[derive(Debug)]
+pub struct NewCommit {
+    /// The ref that will point to it.
+    pub name: String,
+    /// The commit it follows.
+    pub parent: Option<Sha256>,
+    /// One line.
+    pub subject: String,
+    /// Facts that belong to the commit, in ostree's commit metadata under `compose.NAME`.
+    pub metadata: BTreeMap<String, String>,
+    /// The root directory's tree and meta objects.
+    pub root: (Sha256, Sha256),
+    /// The commit's time.
+    pub date: Timestamp,
+}
+
+/// Commits whose refs are not set yet.
+#[derive(Debug)]
+pub struct PendingRefs {
+    refs: Vec<(String, Sha256)>,
+    durable: JoinHandle<rustix::io::Result<()>>,
+}
+
+impl PendingRefs {
+    /// The refs to be and their commits.
+    pub fn refs(&self) -> &[(String, Sha256)] {
+        &self.refs
+    }
+}
+
+impl Store {
+    /// Opens the store at `root`, making it when it is not there, and takes a share in its lock.
+    pub fn open(root: &Path) -> Result<Self> {
+        let failed = || format!("cannot open the store {}", root.display());
+        for folder in ["repo", "files", "archives", "stages", "work"] {
+            fs::create_dir_all(root.join(folder)).with_context(failed)?;
+        }
+        let root = fs::canonicalize(root).with_context(failed)?;
+        let lock = File::create(root.join("lock")).with_context(failed)?;
+        lock.lock_shared().with_context(failed)?;
+        let repo = ostree::Repo::new_for_path(root.join("repo"));
+        if root.join("repo/config").exists() {
+            repo.open(gio::Cancellable::NONE).with_context(failed)?;
+        } else {
+            repo.create(ostree::RepoMode::Bare, gio::Cancellable::NONE).with_context(failed)?;
+        }
+        // Durability is by one syncfs before refs appear, not by an fsync for each object.
+        repo.set_disable_fsync(true);
+        let objects = root.join("repo/objects");
+        object::make_folders(&objects).with_context(failed)?;
+        let (work, work_lock) = Self::open_work_folder(&root.join("work")).with_context(failed)?;
+        Ok(Self { root, repo, objects, work, removals: RefCell::default(), _locks: [lock, work_lock] })
+    }
+
+    /// Removes the folders of ended runs (those whose lock nobody holds) and makes one for this run.
+    fn open_work_folder(parent: &Path) -> Result<(tempfile::TempDir, File)> {
+        let guard = File::create(parent.join("lock"))?;
+        guard.lock()?;
+        for entry in fs::read_dir(parent)? {
+            let path = entry?.path();
+            let Ok(lock) = File::open(path.join("lock")) else { continue };
+            if lock.try_lock().is_ok() {
+                fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
+        let work = tempfile::Builder::new().prefix("run-").tempdir_in(parent)?;
+        let lock = File::create(work.path().join("lock"))?;
+        lock.lock()?;
+        Ok((work, lock))
+    }
+
+    /// Removes a folder of this run in the background; it is gone when the store is closed.
+    pub fn discard(&self, folder: PathBuf) {
+        // What is left in case of an error goes with the run's folder.
+        self.removals.borrow_mut().push(std::thread::spawn(move || drop(fs::remove_dir_all(folder))));
+    }
+
+    /// The store's folder, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder for this run alone, in the file system of the objects.
+    pub fn work(&self) -> &Path {
+        self.work.path()
+    }
+
+    /// What threads need to add objects.
+    pub fn writer(&self) -> ObjectWriter {
+        ObjectWriter::new(self.objects.clone(), self.work.path().to_owned())
+    }
+
+    /// The commit a ref points to.
+    pub fn resolve(&self, name: &str) -> Result<Option<Sha256>> {
+        let rev = self.repo.resolve_rev(name, true).with_context(|| format!("cannot read the ref {name}"))?;
+        rev.map(|text| text.as_str().parse().with_context(|| format!("the ref {name} is damaged"))).transpose()
+    }
+
+    /// All refs below a prefix, with their commits.
+    pub fn refs(&self, prefix: &str) -> Result<BTreeMap<String, Sha256>> {
+        let refs = self
+            .repo
+            .list_refs(Some(prefix), gio::Cancellable::NONE)
+            .with_context(|| format!("cannot list the refs below {prefix}"))?;
+        refs.into_iter()
+            .map(|(name, rev)| {
+                Ok((format!("{prefix}/{}", name.trim_start_matches(prefix).trim_start_matches('/')), rev.parse()?))
+            })
+            .collect()
+    }
+
+    /// Writes commits and points their refs to them, all or none, once everything written so far is durable.
+    pub fn commit(&self, commits: &[NewCommit]) -> Result<Vec<Sha256>> {
+        let pending = self.write_commits(commits)?;
+        let checksums = pending.refs.iter().map(|(_, checksum)| *checksum).collect();
+        self.set_refs(pending)?;
+        Ok(checksums)
+    }
+
+    /// Writes commits, whose refs are to be set by [`Self::set_refs`], and begins to make everything written so far
+    /// durable in the background.
+    pub fn write_commits(&self, commits: &[NewCommit]) -> Result<PendingRefs> {
+        let failed = || self.cannot_commit();
+        let mut refs = Vec::with_capacity(commits.len());
+        let writer = self.writer();
+        for commit in commits {
+            let checksum = writer.write_metadata(commit_variant(commit).data(), "commit").with_context(failed)?;
+            refs.push((commit.name.clone(), checksum));
+        }
+        let objects = File::open(&self.objects).with_context(failed)?;
+        let durable = std::thread::spawn(move || rustix::fs::syncfs(objects.as_fd()));
+        Ok(PendingRefs { refs, durable })
+    }
+
+    /// Waits until the commits are durable, then points their refs to them in one transaction.
+    pub fn set_refs(&self, pending: PendingRefs) -> Result<()> {
+        let failed = || self.cannot_commit();
+        pending.durable.join().map_err(|_| anyhow!("a thread panicked"))?.with_context(failed)?;
+        let transaction = self.repo.auto_transaction(gio::Cancellable::NONE).with_context(failed)?;
+        for (name, checksum) in &pending.refs {
+            self.repo.transaction_set_ref(None, name, Some(&checksum.to_hex()));
+        }
+        transaction.commit(gio::Cancellable::NONE).with_context(failed)?;
+        Ok(())
+    }
+
+    fn cannot_commit(&self) -> String {
+        format!("cannot commit to the store {}", self.root.display())
+    }
+
+    /// The root directory's tree and meta objects, and the metadata under `compose.`, of a commit.
+    pub fn read_commit(&self, commit: Sha256) -> Result<((Sha256, Sha256), BTreeMap<String, String>)> {
+        let damaged = || format!("the commit {commit} in {} is damaged", self.root.display());
+        let variant = self.repo.load_variant(ostree::ObjectType::Commit, &commit.to_hex()).with_context(damaged)?;
+        let metadata = glib::VariantDict::new(Some(&variant.child_value(0)));
+        let mut facts = BTreeMap::new();
+        for entry in variant.child_value(0).iter() {
+            let key: String = entry.child_value(0).get().with_context(damaged)?;
+            if let Some(name) = key.strip_prefix("compose.")
+                && let Ok(Some(value)) = metadata.lookup::<String>(&key)
+            {
+                facts.insert(name.to_owned(), value);
+            }
+        }
+        let checksum = |index| tree::checksum_of(&variant.child_value(index)).with_context(damaged);
+        Ok(((checksum(6)?, checksum(7)?), facts))
+    }
+
+    /// Reads the tree of a commit.
+    pub fn read_tree(&self, commit: Sha256) -> Result<Tree> {
+        let (root, facts) = self.read_commit(commit)?;
+        Ok(Tree { root: tree::read_directory(&self.objects, root.0, root.1)?, extras: tree::extras_from(&facts)? })
+    }
+
+    /// What threads need to read objects.
+    pub fn reader(&self) -> ObjectReader {
+        ObjectReader::new(self.objects.clone())
+    }
+
+    /// The object of one file of a commit, found without reading more directories than its path has.
+    pub fn find_file(&self, commit: Sha256, path: &str) -> Result<Option<Sha256>> {
+        let ((root, _), _) = self.read_commit(commit)?;
+        tree::find_file(&self.objects, root, path)
+    }
+
+    /// Checks every object that a ref needs, as `ostree fsck` does; gives the number of commits checked.
+    pub fn verify(&self) -> Result<usize> {
+        let refs = self.repo.list_refs(None, gio::Cancellable::NONE)?;
+        let mut seen = std::collections::HashSet::new();
+        for (name, rev) in &refs {
+            let broken = || format!("{name} is damaged");
+            for object in self.repo.traverse_commit(rev, 0, gio::Cancellable::NONE).with_context(broken)? {
+                if seen.insert((object.checksum().to_string(), format!("{:?}", object.object_type()))) {
+                    self.repo
+                        .fsck_object(object.object_type(), object.checksum(), gio::Cancellable::NONE)
+                        .with_context(broken)?;
+                }
+            }
+        }
+        Ok(refs.len())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        for removal in self.removals.take() {
+            let _ = removal.join();
+        }
+    }
+}
+
+/// The ref of an imported package.
+pub fn package_ref(format: Format, sha256: Sha256) -> String {
+    format!("package/{}/{sha256}", format.as_str())
+}
+
+/// The ref of a cached stage result.
+pub fn cache_ref(stage: &str, key: Sha256) -> String {
+    format!("cache/{stage}/{key}")
+}
+
+/// A commit object: `(a{sv}aya(say)sstayay)`, see `OSTREE_COMMIT_GVARIANT_FORMAT` in ostree-core.h.
+fn commit_variant(commit: &NewCommit) -> Variant {
+    let bytes = |b: &[u8]| FixedSizeVariantArray::from(b.to_vec()).to_variant();
+    let mut metadata: Vec<DictEntry<String, Variant>> = Vec::new();
+    for (key, value) in &commit.metadata {
+        metadata.push(DictEntry::new(format!("compose.{key}"), value.to_variant()));
+    }
+    let parent = commit.parent.map_or_else(Vec::new, |p| p.as_bytes().to_vec());
+    let related = Variant::array_from_iter_with_type(
+        glib::VariantTy::new("(say)").unwrap_or(glib::VariantTy::TUPLE),
+        [] as [Variant; 0],
+    );
+    let seconds = u64::try_from(commit.date.seconds()).unwrap_or(0).to_be();
+    Variant::tuple_from_iter([
+        metadata.to_variant(),
+        bytes(&parent),
+        related,
+        commit.subject.to_variant(),
+        String::new().to_variant(),
+        seconds.to_variant(),
+        bytes(commit.root.0.as_bytes()),
+        bytes(commit.root.1.as_bytes()),
+    ])
+}

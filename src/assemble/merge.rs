@@ -1,0 +1,257 @@
+//! Many package trees into one, by directory entries alone: no content is read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::{Result, bail};
+
+use crate::digest::Sha256;
+use crate::package::{DatabaseContent, Installation, MemberKind, Part, Record};
+use crate::store::{Attributes, Content, Directory, Node, ObjectWriter, Tree, split};
+
+/// The most links that a path may lead through, as in `path_resolution(7)`.
+const MAX_LINKS: usize = 40;
+
+/// Merges the packages of an installation in its order, with its database.
+///
+/// The first owner of a directory keeps its mode, and a file in two packages needs a rule that allows it, as in dpkg.
+/// Links are followed within the root only, so no member can land outside.
+pub fn merge(installation: &dyn Installation, writer: &ObjectWriter) -> Result<Tree> {
+    let mut merger = Merger::new(installation);
+    for (name, target) in installation.aliases() {
+        merger.add_alias(writer, &name, &target)?;
+    }
+    for package in installation.order() {
+        for record in &installation.packages()[*package].records {
+            if record.member.part == Part::Data {
+                merger.add(*package, record)?;
+            }
+        }
+    }
+    for file in installation.database(&merger.lost)? {
+        let path = merger.resolve_folder(&file.path)?;
+        let (folder, name) = split(&path);
+        let dir = make_directory(&mut merger.tree.root, folder);
+        let object = match file.content {
+            DatabaseContent::Object(object) => object,
+            DatabaseContent::Bytes(bytes) => writer.write_bytes(&root_file(0o644), &bytes)?,
+            DatabaseContent::Directory => {
+                dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755));
+                continue;
+            }
+        };
+        dir.files.insert(name.to_owned(), object);
+    }
+    Ok(merger.finish())
+}
+
+/// Root's regular file with these permission bits.
+pub fn root_file(permissions: u32) -> Attributes {
+    Attributes { uid: 0, gid: 0, mode: 0o100_000 | permissions, xattrs: BTreeMap::new() }
+}
+
+/// The directory at a path without links, made with mode 0755 where it is missing.
+pub fn make_directory<'a>(root: &'a mut Directory, path: &str) -> &'a mut Directory {
+    path.split('/')
+        .filter(|p| !p.is_empty())
+        .fold(root, |dir, name| dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755)))
+}
+
+struct Merger<'a> {
+    installation: &'a dyn Installation,
+    tree: Tree,
+    /// Who put the file, link or node at a path.
+    owners: HashMap<String, usize>,
+    /// Paths each package lost to another.
+    lost: Vec<BTreeSet<String>>,
+    /// Targets of symbolic links by object.
+    targets: HashMap<Sha256, String>,
+    /// Where the folder of a member turned out to be.
+    folders: HashMap<String, String>,
+}
+
+impl<'a> Merger<'a> {
+    fn new(installation: &'a dyn Installation) -> Self {
+        let packages = installation.packages();
+        let links = packages.iter().flat_map(|p| &p.records).filter_map(|r| match (&r.member.kind, r.object) {
+            (MemberKind::Symlink(target), Some(object)) => Some((object, target.clone())),
+            _ => None,
+        });
+        Self {
+            targets: links.collect(),
+            lost: vec![BTreeSet::new(); packages.len()],
+            tree: Tree { root: Directory::new(0o755), extras: crate::store::Extras::default() },
+            owners: HashMap::new(),
+            folders: HashMap::new(),
+            installation,
+        }
+    }
+
+    fn add_alias(&mut self, writer: &ObjectWriter, name: &str, target: &str) -> Result<()> {
+        let attributes = Attributes { uid: 0, gid: 0, mode: 0o120_777, xattrs: BTreeMap::new() };
+        let object = writer.write(&attributes, Content::Symlink(target))?;
+        self.targets.insert(object, target.to_owned());
+        self.tree.root.files.insert(name.to_owned(), object);
+        make_directory(&mut self.tree.root, target);
+        Ok(())
+    }
+
+    fn add(&mut self, package: usize, record: &Record) -> Result<()> {
+        let member = &record.member;
+        let real = self.resolve_folder(&member.path)?;
+        if member.kind == MemberKind::Directory {
+            return self.add_directory(package, record, &real);
+        }
+        let path = self.installation.place(package, &real).unwrap_or(real);
+        let (folder, name) = split(&path);
+        let exists_as_directory = self.tree.root.find(&path).is_some();
+        if exists_as_directory {
+            // dpkg never replaces a directory by a link: what the link would name stays where it is.
+            if matches!(member.kind, MemberKind::Symlink(_)) {
+                return Ok(());
+            }
+            bail!("{} has the file /{path}, which is a directory", self.name(package));
+        }
+        if !self.take_over(package, record, &path)? {
+            return Ok(());
+        }
+        let extras = &mut self.tree.extras;
+        let node = |mode: u32, device| Node { mode: mode | member.mode, uid: member.uid, gid: member.gid, device };
+        match &member.kind {
+            MemberKind::CharDevice(major, minor) => {
+                extras.nodes.insert(path.clone(), node(0o020_000, (*major, *minor)));
+            }
+            MemberKind::BlockDevice(major, minor) => {
+                extras.nodes.insert(path.clone(), node(0o060_000, (*major, *minor)));
+            }
+            MemberKind::Fifo => drop(extras.nodes.insert(path.clone(), node(0o010_000, (0, 0)))),
+            MemberKind::Hardlink(target) => {
+                let target = self.resolve_folder(target)?;
+                let target = self.installation.place(package, &target).unwrap_or(target);
+                self.tree.extras.links.insert(path.clone(), target);
+            }
+            MemberKind::Directory | MemberKind::File(_) | MemberKind::Symlink(_) => {}
+        }
+        if let Some(object) = record.object {
+            make_directory(&mut self.tree.root, folder).files.insert(name.to_owned(), object);
+        }
+        self.owners.insert(path, package);
+        Ok(())
+    }
+
+    fn add_directory(&mut self, package: usize, record: &Record, path: &str) -> Result<()> {
+        let member = &record.member;
+        let attributes =
+            Attributes { uid: member.uid, gid: member.gid, mode: 0o040_000 | member.mode, xattrs: BTreeMap::new() };
+        if path.is_empty() {
+            if self.owners.insert(String::new(), package).is_none() {
+                self.tree.root.attributes = attributes;
+            }
+            return Ok(());
+        }
+        let (folder, name) = split(path);
+        let parent = make_directory(&mut self.tree.root, folder);
+        if let Some(object) = parent.files.get(name) {
+            // A link to a directory serves as one (Policy 6.6, step 4).
+            if self.targets.contains_key(object) {
+                return Ok(());
+            }
+            bail!("{} has the directory /{path}, which is a file", self.name(package));
+        }
+        let mut made = false;
+        let dir = parent.directories.entry(name.to_owned()).or_insert_with(|| {
+            made = true;
+            Directory::new(0o755)
+        });
+        // The first package that lists a directory decides; one made for a deeper path was listed by nobody yet.
+        if made || !self.owners.contains_key(path) {
+            dir.attributes = attributes;
+            self.owners.insert(path.to_owned(), package);
+        }
+        Ok(())
+    }
+
+    /// Whether `package` may put its member at `path`; notes what another package loses by it.
+    fn take_over(&mut self, package: usize, record: &Record, path: &str) -> Result<bool> {
+        let (folder, name) = split(path);
+        let present = self.tree.root.find(folder).and_then(|d| d.files.get(name)).copied();
+        let Some(owner) = self.owners.get(path).copied() else {
+            return Ok(true);
+        };
+        let shared = present.is_some() && present == record.object;
+        if owner == package || shared && self.installation.may_share(package, owner) {
+            return Ok(true);
+        }
+        if self.installation.may_replace(package, owner) {
+            self.lost[owner].insert(record.member.path.clone());
+            self.tree.extras.nodes.remove(path);
+            self.tree.extras.links.retain(|link, first| link != path && first != path);
+            return Ok(true);
+        }
+        if self.installation.may_replace(owner, package) {
+            self.lost[package].insert(record.member.path.clone());
+            return Ok(false);
+        }
+        bail!("/{path} is in both {} and {}, and neither replaces the other", self.name(owner), self.name(package))
+    }
+
+    fn name(&self, package: usize) -> &str {
+        &self.installation.packages()[package].name
+    }
+
+    /// A path whose folder has no links in it, however the links of the root lead.
+    fn resolve_folder(&mut self, path: &str) -> Result<String> {
+        let (folder, name) = split(path);
+        if folder.is_empty() {
+            return Ok(name.to_owned());
+        }
+        let real = if let Some(real) = self.folders.get(folder) {
+            real.clone()
+        } else {
+            let real = self.follow(folder)?;
+            self.folders.insert(folder.to_owned(), real.clone());
+            real
+        };
+        Ok(if real.is_empty() { name.to_owned() } else { format!("{real}/{name}") })
+    }
+
+    fn follow(&self, folder: &str) -> Result<String> {
+        let mut todo: Vec<String> = folder.split('/').rev().map(str::to_owned).collect();
+        let mut real: Vec<String> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = todo.pop() {
+            match part.as_str() {
+                "" | "." => {}
+                // As in a real root, `..` stops at the top.
+                ".." => drop(real.pop()),
+                _ => match self.tree.root.find(&real.join("/")).and_then(|d| d.files.get(&part)) {
+                    None => real.push(part),
+                    Some(object) => {
+                        let Some(target) = self.targets.get(object) else {
+                            bail!("/{folder} leads through /{}/{part}, which is a file", real.join("/"));
+                        };
+                        links += 1;
+                        if links > MAX_LINKS {
+                            bail!("/{folder} leads through more than {MAX_LINKS} links");
+                        }
+                        if target.starts_with('/') {
+                            real.clear();
+                        }
+                        todo.extend(target.split('/').rev().map(str::to_owned));
+                    }
+                },
+            }
+        }
+        Ok(real.join("/"))
+    }
+
+    /// The tree, with those hard links whose names still have the same content.
+    fn finish(self) -> Tree {
+        let mut tree = self.tree;
+        let root = &tree.root;
+        tree.extras.links.retain(|link, first| {
+            let object = root.file(link);
+            object.is_some() && object == root.file(first)
+        });
+        tree
+    }
+}

@@ -1,0 +1,45 @@
+//! What scripts leave behind that is no function of the lock, removed by rows of the format's table.
+
+use anyhow::Result;
+
+use super::merge::root_file;
+use crate::package::{Residue, Treatment};
+use crate::store::{ObjectWriter, Tree, split};
+
+/// Applies every row to the tree.
+pub fn normalise(writer: &ObjectWriter, tree: &mut Tree, rows: &[Residue]) -> Result<()> {
+    for row in rows {
+        let (folder, pattern) = split(row.path);
+        let Some(dir) = tree.root.find_mut(folder) else { continue };
+        let names: Vec<String> = dir.files.keys().filter(|name| matches(pattern, name)).cloned().collect();
+        for name in names {
+            match row.treatment {
+                Treatment::Remove => drop(dir.files.remove(&name)),
+                Treatment::Truncate => {
+                    // The only rows of this kind name files that are root's and readable by all.
+                    dir.files.insert(name, writer.write_bytes(&root_file(0o444), b"")?);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(end), _) => name.ends_with(end),
+        (None, Some(start)) => name.starts_with(start),
+        (None, None) => pattern == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_at_either_end() {
+        assert!(matches("*", "a") && matches("*-old", "x-old") && matches("ssh_host_*", "ssh_host_rsa_key"));
+        assert!(!matches("*-old", "x") && !matches("a", "ab"));
+    }
+}

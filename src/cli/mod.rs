@@ -1,0 +1,116 @@
+//! The command line: arguments in, stages called, results on standard output, words on standard error. Only this folder
+//! prints, reads the environment and knows exit codes.
+
+mod build;
+mod fetch;
+mod settings;
+mod shell;
+mod store;
+mod terminal;
+mod update_lock;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use compose::error;
+use compose::sandbox;
+
+/// Composes operating-system images from manifests and locks, the same bytes every time.
+#[derive(Debug, Parser)]
+#[command(name = "compose", version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: settings::Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    UpdateLock(update_lock::Arguments),
+    Fetch(fetch::Arguments),
+    Build(build::Arguments),
+    Shell(shell::Arguments),
+    Store(store::Arguments),
+    /// The first process of a sandbox; started by compose itself
+    #[command(hide = true)]
+    SandboxInit {
+        /// The plan's file
+        plan: std::path::PathBuf,
+    },
+}
+
+/// How a command that did not fail ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Done, or yes.
+    Yes,
+    /// No: a check found otherwise.
+    No,
+    /// Another program's exit code.
+    Code(i32),
+}
+
+/// Runs the program: exit code 0 for done, 1 for an answer of no, 2 for failure or misuse.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    if let Command::SandboxInit { plan } = &arguments.command {
+        return exit_code(sandbox::init::execute(plan));
+    }
+    match run(&arguments) {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Code(code)) => exit_code(code),
+        Err(e) => {
+            report(&e, arguments.global.color);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Answer> {
+    // Before anything starts a thread.
+    if matches!(arguments.command, Command::Build(_) | Command::Shell(_) | Command::Store(_))
+        && let Some(code) = sandbox::identity::enter()?
+    {
+        return Ok(Answer::Code(code));
+    }
+    let settings = arguments.global.settle()?;
+    match &arguments.command {
+        Command::UpdateLock(a) => update_lock::run(a, &settings),
+        Command::Fetch(a) => fetch::run(a, &settings),
+        Command::Build(a) => build::run(a, &settings),
+        Command::Shell(a) => shell::run(a, &settings),
+        Command::Store(a) => store::run(a, &settings),
+        Command::SandboxInit { .. } => Ok(Answer::Yes),
+    }
+}
+
+/// An error as its chain of causes, then its hints.
+fn report(error: &anyhow::Error, color: settings::Color) {
+    let mut lines = vec![format!("{} {error}", terminal::bold_red("error:", color))];
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some libraries repeat their cause in their own words.
+        if !said.contains(&cause) {
+            lines.push(format!("  caused by: {}", cause.replace('\n', "\n    ")));
+        }
+        said.push_str(&cause);
+    }
+    let hints = error::hints(error).into_iter();
+    lines.extend(hints.map(|hint| format!("{} {hint}", terminal::bold_green("hint:", color))));
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(2))
+}

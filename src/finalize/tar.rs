@@ -1,0 +1,132 @@
+//! A tree as a tar stream: paths in order of names, one time for all, straight from the store's objects.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::{Context, Result};
+use tar::{Builder, EntryType, Header};
+
+use crate::clock::Timestamp;
+use crate::store::{Attributes, Directory, Extras, Leaf, Node, ObjectReader, Tree, Xattrs};
+
+/// Writes the tree as a tar archive (GNU format, extended attributes as PAX records); every time in it is `date`.
+pub fn write(reader: &ObjectReader, tree: &Tree, date: Timestamp, output: impl Write) -> Result<()> {
+    let mut builder = Builder::new(output);
+    builder.sparse(false);
+    let mtime = u64::try_from(date.seconds()).unwrap_or(0);
+    let mut writer = Writer { reader, builder, mtime, groups: link_groups(&tree.extras), written: BTreeMap::new() };
+    writer.directory(&tree.root, &tree.extras, "")?;
+    writer.builder.into_inner()?.flush()?;
+    Ok(())
+}
+
+/// For every name of a file with several names, the name that stands for the group.
+fn link_groups(extras: &Extras) -> BTreeMap<&str, &str> {
+    let mut groups = BTreeMap::new();
+    for (link, first) in &extras.links {
+        groups.insert(link.as_str(), first.as_str());
+        groups.insert(first.as_str(), first.as_str());
+    }
+    groups
+}
+
+struct Writer<'a, W: Write> {
+    reader: &'a ObjectReader,
+    builder: Builder<W>,
+    mtime: u64,
+    groups: BTreeMap<&'a str, &'a str>,
+    /// Where the content of each group of names was written.
+    written: BTreeMap<&'a str, String>,
+}
+
+/// An entry of a directory.
+enum Entry<'a> {
+    Leaf(Leaf),
+    Node(&'a Node),
+    Directory(&'a Directory),
+}
+
+impl<W: Write> Writer<'_, W> {
+    fn directory(&mut self, dir: &Directory, extras: &Extras, path: &str) -> Result<()> {
+        let Attributes { uid, gid, mode, xattrs } = &dir.attributes;
+        self.attributes(xattrs)?;
+        let mut header = self.header(EntryType::Directory, (*uid, *gid, *mode));
+        self.builder.append_data(&mut header, format!("./{path}"), io::empty())?;
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let mut entries: BTreeMap<&str, Entry> = BTreeMap::new();
+        entries.extend(dir.files.iter().map(|(name, leaf)| (name.as_str(), Entry::Leaf(*leaf))));
+        entries.extend(dir.directories.iter().map(|(name, child)| (name.as_str(), Entry::Directory(child))));
+        for (node_path, node) in extras.nodes.range(prefix.clone()..) {
+            let Some(name) = node_path.strip_prefix(&prefix) else { break };
+            if !name.contains('/') {
+                entries.insert(name, Entry::Node(node));
+            }
+        }
+        for (name, entry) in entries {
+            let path = format!("{prefix}{name}");
+            match entry {
+                Entry::Directory(child) => self.directory(child, extras, &path)?,
+                Entry::Node(node) => self.node(node, &path)?,
+                Entry::Leaf(leaf) => self.leaf(leaf, &path).with_context(|| format!("cannot write /{path}"))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf(&mut self, leaf: Leaf, path: &str) -> Result<()> {
+        let name = format!("./{path}");
+        let object = self.reader.path(leaf);
+        let metadata = fs::symlink_metadata(&object).with_context(|| format!("cannot read {}", object.display()))?;
+        let ids = (metadata.uid(), metadata.gid(), metadata.mode());
+        if metadata.is_symlink() {
+            let mut header = self.header(EntryType::Symlink, ids);
+            return Ok(self.builder.append_link(&mut header, name, fs::read_link(&object)?)?);
+        }
+        if let Some(group) = self.groups.get(path).copied() {
+            if let Some(first) = self.written.get(group) {
+                let mut header = self.header(EntryType::Link, ids);
+                return Ok(self.builder.append_link(&mut header, name, first)?);
+            }
+            self.written.insert(group, name.clone());
+        }
+        self.attributes(&self.reader.attributes(leaf)?.xattrs)?;
+        let mut header = self.header(EntryType::Regular, ids);
+        header.set_size(metadata.len());
+        Ok(self.builder.append_data(&mut header, name, File::open(&object)?)?)
+    }
+
+    fn node(&mut self, node: &Node, path: &str) -> Result<()> {
+        let kind = match node.mode & 0o170_000 {
+            0o020_000 => EntryType::Char,
+            0o060_000 => EntryType::Block,
+            _ => EntryType::Fifo,
+        };
+        let mut header = self.header(kind, (node.uid, node.gid, node.mode));
+        header.set_device_major(node.device.0)?;
+        header.set_device_minor(node.device.1)?;
+        Ok(self.builder.append_data(&mut header, format!("./{path}"), io::empty())?)
+    }
+
+    /// Extended attributes of the next entry, as GNU tar and libarchive write them.
+    fn attributes(&mut self, xattrs: &Xattrs) -> Result<()> {
+        if !xattrs.is_empty() {
+            let names: Vec<String> = xattrs.keys().map(|name| format!("SCHILY.xattr.{name}")).collect();
+            let values = xattrs.values().map(Vec::as_slice);
+            self.builder.append_pax_extensions(names.iter().map(String::as_str).zip(values))?;
+        }
+        Ok(())
+    }
+
+    fn header(&self, kind: EntryType, (uid, gid, mode): (u32, u32, u32)) -> Header {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode & 0o7777);
+        header.set_uid(uid.into());
+        header.set_gid(gid.into());
+        header.set_mtime(self.mtime);
+        header.set_size(0);
+        header
+    }
+}

@@ -1,0 +1,383 @@
+//! From typed-in files to one checked [`Manifest`]: merging, defaults, checks, and the digest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::digest::digest;
+use super::load::{Failure, read_named};
+use super::located::{Located, Mistake, Sources};
+use super::typed::{Typed, TypedArchive, TypedFile, TypedGroup, TypedUser};
+use super::{
+    AddedContent, AddedFile, Archive, Base, Group, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools, User,
+};
+use crate::arch::Architecture;
+use crate::digest::Sha256;
+
+/// One file of a manifest and the folder its paths are relative to.
+pub struct Layer {
+    pub folder: PathBuf,
+    pub typed: Typed,
+}
+
+/// Merges files, first to last, into the manifest at `path`.
+pub fn merge(path: &Path, sources: &Sources, layers: Vec<Layer>) -> Result<Manifest, Failure> {
+    let mut merge = Merge::new(sources);
+    for layer in layers {
+        merge.add(layer)?;
+    }
+    merge.finish(path)
+}
+
+struct Merge<'a> {
+    sources: &'a Sources,
+    /// The single values of all files, the last one winning.
+    single: Typed,
+    architectures: Vec<Architecture>,
+    archives: Vec<Archive>,
+    tools: Vec<Archive>,
+    /// For each keyring, its digest.
+    keyrings: BTreeMap<PathBuf, Sha256>,
+    packages: Vec<Located<String>>,
+    exclude: Vec<Located<String>>,
+    groups: Vec<Group>,
+    users: Vec<User>,
+    files: Vec<AddedFile>,
+    outputs: Vec<OutputFormat>,
+}
+
+impl<'a> Merge<'a> {
+    fn new(sources: &'a Sources) -> Self {
+        Self {
+            sources,
+            single: Typed::default(),
+            architectures: Vec::new(),
+            archives: Vec::new(),
+            tools: Vec::new(),
+            keyrings: BTreeMap::new(),
+            packages: Vec::new(),
+            exclude: Vec::new(),
+            groups: Vec::new(),
+            users: Vec::new(),
+            files: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, Layer { folder, typed }: Layer) -> Result<(), Failure> {
+        if let Some(name) = &typed.name {
+            self.check_name(name)?;
+        }
+        if let Some(label) = &typed.image.label
+            && label.value.len() > 16
+        {
+            return Err(self.mistake(label, "a volume label has at most 16 bytes").into());
+        }
+        let single = &mut self.single;
+        override_with(&mut single.name, typed.name);
+        override_with(&mut single.format, typed.format);
+        override_with(&mut single.base, typed.base);
+        override_with(&mut single.recommends, typed.recommends);
+        override_with(&mut single.image.size, typed.image.size);
+        override_with(&mut single.image.slack, typed.image.slack);
+        override_with(&mut single.image.label, typed.image.label);
+
+        append(&mut self.architectures, typed.architectures);
+        append(&mut self.outputs, typed.outputs);
+        let (archives, tools) = (std::mem::take(&mut self.archives), std::mem::take(&mut self.tools));
+        self.archives = self.add_archives(archives, typed.archives, &folder)?;
+        self.tools = self.add_archives(tools, typed.tools.archives, &folder)?;
+        append_located(&mut self.packages, typed.packages);
+        append_located(&mut self.exclude, typed.exclude);
+        self.add_groups(typed.groups)?;
+        self.add_users(typed.users)?;
+        self.add_files(typed.files, &folder)
+    }
+
+    fn check_name(&self, name: &Located<String>) -> Result<(), Mistake> {
+        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_' | b'+');
+        if name.value.is_empty() || name.value.starts_with(['.', '-']) || !name.value.bytes().all(good) {
+            let message = format!(
+                "`{}` is not a name: lower-case letters, digits and `-._+` are expected, beginning with a letter or digit",
+                name.value
+            );
+            return Err(self.mistake(name, message));
+        }
+        Ok(())
+    }
+
+    /// Adds a file's archives to those of the files before it.
+    fn add_archives(
+        &mut self,
+        mut archives: Vec<Archive>,
+        typed: Vec<TypedArchive>,
+        folder: &Path,
+    ) -> Result<Vec<Archive>, Failure> {
+        let mut seen: Vec<String> = Vec::new();
+        for t in typed {
+            if seen.contains(&t.id.value) {
+                let message = format!("the archive `{}` stands twice in this file", t.id.value);
+                return Err(self.mistake(&t.id, message).into());
+            }
+            if t.id.value.is_empty() || t.id.value.contains('/') || t.id.value.contains(char::is_whitespace) {
+                let message = format!("`{}` is not an archive id: one word without `/` is expected", t.id.value);
+                return Err(self.mistake(&t.id, message).into());
+            }
+            seen.push(t.id.value.clone());
+            let at = archives.iter().position(|a| a.id == t.id.value).unwrap_or_else(|| {
+                archives.push(Archive {
+                    id: t.id.value.clone(),
+                    suites: Vec::new(),
+                    components: Vec::new(),
+                    signed_by: None,
+                    uris: Vec::new(),
+                    priority: None,
+                    check_valid_until: true,
+                    trusted: false,
+                });
+                archives.len() - 1
+            });
+            let archive = &mut archives[at];
+            append(&mut archive.suites, t.suites);
+            append(&mut archive.components, t.components);
+            append(&mut archive.uris, t.uris);
+            archive.priority = t.priority.map(|p| p.value).or(archive.priority);
+            archive.check_valid_until = t.check_valid_until.map_or(archive.check_valid_until, |v| v.value);
+            archive.trusted = t.trusted.map_or(archive.trusted, |v| v.value);
+            if let Some(keyring) = t.signed_by {
+                let path = std::path::absolute(folder.join(&keyring.value)).map_err(|e| Failure::Other(e.into()))?;
+                let bytes = read_named(&path).map_err(|e| self.mistake(&keyring, format!("{e:#}")))?;
+                self.keyrings.insert(path.clone(), Sha256::of(&bytes));
+                archive.signed_by = Some(path);
+            }
+            if archive.suites.is_empty() {
+                return Err(self.mistake(&t.id, format!("the archive `{}` has no `suites`", archive.id)).into());
+            }
+            if archive.signed_by.is_none() && !archive.trusted {
+                let message = format!(
+                    "the archive `{}` has neither `signed-by`, the keyring its metadata is checked against, nor `trusted: true`",
+                    archive.id
+                );
+                return Err(self.mistake(&t.id, message).into());
+            }
+        }
+        Ok(archives)
+    }
+
+    fn add_groups(&mut self, typed: Vec<TypedGroup>) -> Result<(), Failure> {
+        for t in typed {
+            self.check_account("group", &t.name)?;
+            let at = position_or_push(
+                &mut self.groups,
+                |g| g.name == t.name.value,
+                || Group { name: t.name.value.clone(), gid: None, system: false },
+            );
+            let group = &mut self.groups[at];
+            group.gid = t.gid.map(|v| v.value).or(group.gid);
+            group.system = t.system.map_or(group.system, |v| v.value);
+        }
+        Ok(())
+    }
+
+    fn add_users(&mut self, typed: Vec<TypedUser>) -> Result<(), Failure> {
+        for t in typed {
+            self.check_account("user", &t.name)?;
+            for (what, field) in
+                [("gecos", &t.gecos), ("home", &t.home), ("shell", &t.shell), ("password-hash", &t.password_hash)]
+            {
+                if let Some(typed) = field
+                    && typed.value.contains([':', '\n'])
+                {
+                    return Err(self.mistake(typed, format!("`{what}` holds a colon or a line break")).into());
+                }
+            }
+            let at = position_or_push(
+                &mut self.users,
+                |u| u.name == t.name.value,
+                || User {
+                    name: t.name.value.clone(),
+                    uid: None,
+                    group: None,
+                    groups: Vec::new(),
+                    gecos: None,
+                    home: None,
+                    shell: None,
+                    password_hash: None,
+                    system: false,
+                },
+            );
+            let user = &mut self.users[at];
+            user.uid = t.uid.map(|v| v.value).or(user.uid);
+            append(&mut user.groups, t.groups);
+            user.system = t.system.map_or(user.system, |v| v.value);
+            for (old, new) in [
+                (&mut user.group, t.group),
+                (&mut user.gecos, t.gecos),
+                (&mut user.home, t.home),
+                (&mut user.shell, t.shell),
+                (&mut user.password_hash, t.password_hash),
+            ] {
+                *old = new.map(|v| v.value).or(old.take());
+            }
+        }
+        Ok(())
+    }
+
+    /// User and group names as useradd(8) takes them.
+    fn check_account(&self, what: &str, name: &Located<String>) -> Result<(), Mistake> {
+        let word = &name.value;
+        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+        let first = |b: u8| b.is_ascii_lowercase() || b == b'_';
+        if word.len() > 32 || !word.bytes().all(good) || !word.bytes().next().is_some_and(first) {
+            let message = format!(
+                "`{word}` is not a {what} name: up to 32 lower-case letters, digits, `-` and `_` are expected, beginning with a letter or `_`"
+            );
+            return Err(self.mistake(name, message));
+        }
+        Ok(())
+    }
+
+    fn add_files(&mut self, typed: Vec<TypedFile>, folder: &Path) -> Result<(), Failure> {
+        for t in typed {
+            let safe = t
+                .path
+                .value
+                .strip_prefix('/')
+                .is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
+            if !safe {
+                let message = format!("`{}` is not a path in the root: `/etc/motd` is one", t.path.value);
+                return Err(self.mistake(&t.path, message).into());
+            }
+            let directory = t.directory.as_ref().is_some_and(|d| d.value);
+            let content = match (&t.content, &t.source, &t.link, directory) {
+                (Some(content), None, None, false) => AddedContent::Bytes(content.value.clone().into_bytes()),
+                (None, Some(source), None, false) => {
+                    let bytes = read_named(&folder.join(&source.value));
+                    AddedContent::Bytes(bytes.map_err(|e| self.mistake(source, format!("{e:#}")))?)
+                }
+                (None, None, Some(link), false) => AddedContent::Link(link.value.clone()),
+                (None, None, None, true) => AddedContent::Directory,
+                _ => {
+                    let message = format!(
+                        "`{}` needs exactly one of `content`, `source`, `link` and `directory: true`",
+                        t.path.value
+                    );
+                    return Err(self.mistake(&t.path, message).into());
+                }
+            };
+            let or_root = |name: Option<Located<String>>| name.map_or_else(|| "root".to_owned(), |n| n.value);
+            let file = AddedFile {
+                path: t.path.value,
+                mode: t.mode.map_or(if directory { 0o755 } else { 0o644 }, |m| m.value.0),
+                content,
+                owner: or_root(t.owner),
+                group: or_root(t.group),
+            };
+            match self.files.iter_mut().find(|known| known.path == file.path) {
+                Some(known) => *known = file,
+                None => self.files.push(file),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills in defaults and checks what only the whole can tell.
+    fn finish(mut self, path: &Path) -> Result<Manifest, Failure> {
+        let single = std::mem::take(&mut self.single);
+        let name = single.name.ok_or_else(|| missing(path, "name", "it names locks and outputs"))?;
+        let format = single.format.ok_or_else(|| missing(path, "format", "`deb` is one"))?;
+        if self.architectures.is_empty() {
+            return Err(missing(path, "architectures", "`[amd64]` is one value").into());
+        }
+        if self.archives.is_empty() {
+            return Err(missing(path, "archives", "packages come from nowhere else").into());
+        }
+        let mut packages: Vec<PackageRequest> = Vec::new();
+        for typed in &self.packages {
+            let request = format.value.parse_request(&typed.value).map_err(|message| self.mistake(typed, message))?;
+            if self.exclude.iter().any(|e| e.value == request.name) {
+                let message = format!("`{}` is asked for and excluded", request.name);
+                return Err(self.mistake(typed, message).into());
+            }
+            if !packages.contains(&request) {
+                packages.push(request);
+            }
+        }
+        for typed in &self.exclude {
+            let request = format.value.parse_request(&typed.value).map_err(|message| self.mistake(typed, message))?;
+            if request.version.is_some() {
+                let message = format!("`{}` has a version: a package is excluded by name alone", typed.value);
+                return Err(self.mistake(typed, message).into());
+            }
+        }
+        self.architectures.sort();
+        if self.outputs.is_empty() {
+            self.outputs.push(OutputFormat::RootImg);
+        }
+        let image = single.image;
+        let mut manifest = Manifest {
+            name: name.value,
+            format: format.value,
+            architectures: self.architectures,
+            archives: self.archives,
+            base: single.base.map_or(Base::Required, |b| b.value),
+            recommends: single.recommends.is_some_and(|r| r.value),
+            packages,
+            exclude: self.exclude.into_iter().map(|e| e.value).collect(),
+            groups: self.groups,
+            users: self.users,
+            files: self.files,
+            outputs: self.outputs,
+            image: ImageOptions {
+                size: image.size.map(|s| s.value.0),
+                slack: image.slack.map_or(128 << 20, |s| s.value.0),
+                label: image.label.map_or_else(|| "root".to_owned(), |l| l.value),
+            },
+            tools: Tools { archives: self.tools },
+            path: path.to_owned(),
+            digest: Sha256::of(b""),
+        };
+        manifest.digest = digest(&manifest, &self.keyrings);
+        Ok(manifest)
+    }
+
+    fn mistake<T>(&self, at: &Located<T>, message: impl Into<String>) -> Mistake {
+        self.sources.mistake::<Typed>(at.number, message)
+    }
+}
+
+fn missing(path: &Path, key: &str, why: &str) -> Mistake {
+    let message = format!("`{key}` is missing here and in all includes: {why}");
+    Mistake { file: path.to_owned(), line: 1, column: 1, message, hint: None }
+}
+
+/// A later file's value wins.
+fn override_with<T>(old: &mut Option<T>, new: Option<T>) {
+    if new.is_some() {
+        *old = new;
+    }
+}
+
+/// Appends what is not there yet.
+fn append<T: PartialEq>(list: &mut Vec<T>, new: Vec<Located<T>>) {
+    for located in new {
+        if !list.contains(&located.value) {
+            list.push(located.value);
+        }
+    }
+}
+
+/// As [`append`], for values whose places are still needed.
+fn append_located(list: &mut Vec<Located<String>>, new: Vec<Located<String>>) {
+    for located in new {
+        if !list.iter().any(|known| known.value == located.value) {
+            list.push(located);
+        }
+    }
+}
+
+fn position_or_push<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> usize {
+    list.iter().position(is_it).unwrap_or_else(|| {
+        list.push(make());
+        list.len() - 1
+    })
+}

@@ -1,0 +1,123 @@
+//! The single values of a manifest: how each is spelled.
+
+use std::str::FromStr;
+
+use super::located::Word;
+use super::{Base, OutputFormat};
+use crate::arch::Architecture;
+use crate::package::Format;
+
+/// Finds `word` in a table of words, or tells which there are.
+fn pick<T: Copy>(what: &str, word: &str, table: &[(&str, T)]) -> Result<T, String> {
+    table.iter().find(|(name, _)| *name == word).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<String> = table.iter().map(|(name, _)| format!("`{name}`")).collect();
+        format!("unknown {what} `{word}`, expected one of {}", known.join(", "))
+    })
+}
+
+impl Word for Base {
+    fn from_word(word: &str) -> Result<Self, String> {
+        let table = [
+            ("essential", Self::Essential),
+            ("required", Self::Required),
+            ("standard", Self::Standard),
+            ("none", Self::None),
+        ];
+        pick("base", word, &table)
+    }
+}
+
+impl Word for Format {
+    fn from_word(word: &str) -> Result<Self, String> {
+        pick("format", word, &[("deb", Self::Deb)])
+    }
+}
+
+impl Word for OutputFormat {
+    fn from_word(word: &str) -> Result<Self, String> {
+        pick("output", word, &[("root.img", Self::RootImg), ("tar", Self::Tar), ("ostree", Self::Ostree)])
+    }
+}
+
+impl Word for Architecture {
+    fn from_word(word: &str) -> Result<Self, String> {
+        Self::from_str(word).map_err(|e| {
+            let known: Vec<String> = Self::known().map(|name| format!("`{name}`")).collect();
+            format!("unknown architecture `{}`, expected one of {}", e.name, known.join(", "))
+        })
+    }
+}
+
+impl Word for bool {
+    fn from_word(word: &str) -> Result<Self, String> {
+        pick("truth value", word, &[("true", true), ("false", false)])
+    }
+}
+
+impl Word for u32 {
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse().map_err(|_| format!("`{word}` is not a number from 0 to {}", Self::MAX))
+    }
+}
+
+impl Word for i32 {
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse().map_err(|_| format!("`{word}` is not a whole number"))
+    }
+}
+
+/// Permission bits, in octal: `0644`, `644` or `0o644`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mode(pub u32);
+
+impl Word for Mode {
+    fn from_word(word: &str) -> Result<Self, String> {
+        let digits = word.strip_prefix("0o").unwrap_or(word);
+        match u32::from_str_radix(digits, 8) {
+            Ok(mode) if mode <= 0o7777 => Ok(Self(mode)),
+            _ => Err(format!("`{word}` is not a file mode: octal digits up to 7777 are expected")),
+        }
+    }
+}
+
+/// A number of bytes: `512M`, `1G`, `65536`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Size(pub u64);
+
+impl Word for Size {
+    fn from_word(word: &str) -> Result<Self, String> {
+        let (digits, shift) = match word.as_bytes().last() {
+            Some(b'K') => (&word[..word.len() - 1], 10),
+            Some(b'M') => (&word[..word.len() - 1], 20),
+            Some(b'G') => (&word[..word.len() - 1], 30),
+            Some(b'T') => (&word[..word.len() - 1], 40),
+            _ => (word, 0),
+        };
+        let number: Option<u64> = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+        number
+            .and_then(|n| n.checked_mul(1 << shift))
+            .map(Self)
+            .ok_or_else(|| format!("`{word}` is not a size: a number of bytes, or one with K, M, G or T, is expected"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_modes() {
+        for (word, bytes) in [("0", 0), ("512M", 512 << 20), ("1G", 1 << 30), ("3K", 3072), ("65536", 65536)] {
+            assert_eq!(Size::from_word(word), Ok(Size(bytes)), "{word}");
+        }
+        for bad in ["", "M", "1.5G", "-1", "+1", "20000000T", "1GB"] {
+            assert!(Size::from_word(bad).is_err(), "{bad}");
+        }
+        for (word, mode) in [("0644", 0o644), ("644", 0o644), ("0o4755", 0o4755), ("0", 0)] {
+            assert_eq!(Mode::from_word(word), Ok(Mode(mode)), "{word}");
+        }
+        for bad in ["", "rw-r--r--", "10000", "0x1ff", "648"] {
+            assert!(Mode::from_word(bad).is_err(), "{bad}");
+        }
+    }
+}

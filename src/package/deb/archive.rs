@@ -1,0 +1,213 @@
+//! The `.deb` file, deb(5): an ar archive of `debian-binary`, `control.tar*` and `data.tar*`.
+//!
+//! debian-packaging's reader holds whole members in memory and knows three compressions; this one streams and knows
+//! all that dpkg ever wrote.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::package::{Member, MemberKind, MemberSink, Part};
+
+/// See [`crate::package::Format::unpack`].
+pub fn unpack(file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
+    file.rewind()?;
+    let mut archive = ar::Archive::new(BufReader::with_capacity(1 << 16, file));
+    let mut expected = ["debian-binary", "control.tar", "data.tar"].into_iter().peekable();
+    while let Some(entry) = archive.next_entry() {
+        let mut entry = entry.context("not a Debian package: no ar archive, or a truncated one")?;
+        let name = String::from_utf8_lossy(entry.header().identifier()).trim_end_matches('/').to_owned();
+        let Some(wanted) = expected.peek() else { break };
+        match name.strip_prefix(wanted) {
+            Some("") if *wanted == "debian-binary" => check_version(&mut entry)?,
+            Some(compression) if *wanted != "debian-binary" => {
+                let part = if *wanted == "data.tar" { Part::Data } else { Part::Control };
+                unpack_part(part, compression, entry, sink).with_context(|| format!("in {name}"))?;
+            }
+            // deb(5): members whose names begin with `_` may stand anywhere and are to be ignored.
+            _ if name.starts_with('_') => continue,
+            _ => bail!("the archive has the member `{name}` where `{wanted}` is expected"),
+        }
+        expected.next();
+    }
+    match expected.next() {
+        None => Ok(()),
+        Some(missing) => bail!("the archive has no member `{missing}`: not a Debian package, or a truncated one"),
+    }
+}
+
+fn check_version(entry: &mut impl Read) -> Result<()> {
+    let mut text = String::new();
+    entry.take(64).read_to_string(&mut text).context("in debian-binary")?;
+    if text.starts_with("2.") {
+        return Ok(());
+    }
+    bail!("the package format is `{}`: expected 2.x", text.trim_end())
+}
+
+fn unpack_part<'a>(part: Part, compression: &str, entry: impl Read + 'a, sink: &mut dyn MemberSink) -> Result<()> {
+    let mut stream = decompress(compression, entry)?;
+    let mut archive = tar::Archive::new(&mut stream);
+    let mut seen = Seen::default();
+    for entry in archive.entries()? {
+        let mut entry = entry.context("the tar archive is damaged or truncated")?;
+        let member = read_member(part, &mut entry)?;
+        seen.check(&member)?;
+        let path = member.path.clone();
+        sink.member(member, &mut entry).with_context(|| format!("at the member `{path}`"))?;
+    }
+    // To the end, so that what the compression checks last is checked.
+    io::copy(&mut stream, &mut io::sink()).context("the compressed data is damaged or truncated")?;
+    Ok(())
+}
+
+/// The reader of a member by the ending of its name; deb(5) lists the compressions.
+fn decompress<'a>(compression: &str, entry: impl Read + 'a) -> Result<Box<dyn Read + 'a>> {
+    Ok(match compression {
+        "" => Box::new(entry),
+        ".gz" => Box::new(flate2::read::MultiGzDecoder::new(entry)),
+        ".xz" => Box::new(xz2::read::XzDecoder::new_multi_decoder(entry)),
+        ".lzma" => {
+            let stream = xz2::stream::Stream::new_lzma_decoder(u64::MAX).context("cannot start the lzma decoder")?;
+            Box::new(xz2::read::XzDecoder::new_stream(entry, stream))
+        }
+        ".zst" => Box::new(zstd::Decoder::new(entry)?),
+        ".bz2" => Box::new(bzip2::read::MultiBzDecoder::new(entry)),
+        other => bail!("unknown compression `{other}`: expected none, .gz, .xz, .zst, .bz2 or .lzma"),
+    })
+}
+
+fn read_member(part: Part, entry: &mut tar::Entry<'_, impl Read>) -> Result<Member> {
+    let raw = entry.path_bytes().into_owned();
+    let path = safe_path(&raw)?;
+    let bad = || format!("the header of `{path}` is damaged");
+    let xattrs = read_xattrs(entry).with_context(bad)?;
+    let header = entry.header();
+    let device = || -> Result<(u32, u32)> {
+        let number = |n: io::Result<Option<u32>>| n.ok().flatten().with_context(bad);
+        Ok((number(header.device_major())?, number(header.device_minor())?))
+    };
+    let kind = match header.entry_type() {
+        tar::EntryType::Directory => MemberKind::Directory,
+        tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
+            MemberKind::File(entry.size())
+        }
+        tar::EntryType::Symlink => MemberKind::Symlink(link_target(entry).with_context(bad)?),
+        tar::EntryType::Link => MemberKind::Hardlink(safe_path(link_target(entry).with_context(bad)?.as_bytes())?),
+        tar::EntryType::Char => device().map(|(major, minor)| MemberKind::CharDevice(major, minor))?,
+        tar::EntryType::Block => device().map(|(major, minor)| MemberKind::BlockDevice(major, minor))?,
+        tar::EntryType::Fifo => MemberKind::Fifo,
+        other => bail!("`{path}` is of the unknown type {:?}", other.as_byte() as char),
+    };
+    let name = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    Ok(Member {
+        part,
+        kind,
+        mode: header.mode().with_context(bad)? & 0o7777,
+        uid: u32::try_from(header.uid().with_context(bad)?).with_context(bad)?,
+        gid: u32::try_from(header.gid().with_context(bad)?).with_context(bad)?,
+        user: name(header.username_bytes()),
+        group: name(header.groupname_bytes()),
+        mtime: i64::try_from(header.mtime().with_context(bad)?).with_context(bad)?,
+        xattrs,
+        path,
+    })
+}
+
+fn link_target(entry: &tar::Entry<'_, impl Read>) -> Result<String> {
+    let bytes = entry.link_name_bytes().context("a link without target")?.into_owned();
+    String::from_utf8(bytes).context("the link's target is not UTF-8")
+}
+
+/// Extended attributes as star(1) and GNU tar write them: PAX records `SCHILY.xattr.NAME`.
+fn read_xattrs(entry: &mut tar::Entry<'_, impl Read>) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut xattrs = BTreeMap::new();
+    let Some(records) = entry.pax_extensions()? else { return Ok(xattrs) };
+    for record in records {
+        let record = record?;
+        if let Some(name) = record.key_bytes().strip_prefix(b"SCHILY.xattr.") {
+            let name = std::str::from_utf8(name).context("an extended attribute's name is not UTF-8")?;
+            xattrs.insert(name.to_owned(), record.value_bytes().to_vec());
+        }
+    }
+    Ok(xattrs)
+}
+
+/// A member's path below the root it is unpacked to, in its simplest form; refuses all that could lead elsewhere.
+fn safe_path(raw: &[u8]) -> Result<String> {
+    let text =
+        std::str::from_utf8(raw).map_err(|_| anyhow!("the path `{}` is not UTF-8", String::from_utf8_lossy(raw)))?;
+    if text.starts_with('/') {
+        bail!("the path `{text}` is absolute: expected one below the package's root");
+    }
+    let mut parts = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => bail!("the path `{text}` climbs out of the package's root"),
+            part if part.contains('\0') => bail!("the path `{}` has a NUL", text.escape_debug()),
+            part => parts.push(part),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+/// What a part has had so far, to refuse members that would be written through a link.
+#[derive(Default)]
+struct Seen {
+    directories: BTreeSet<String>,
+    others: BTreeMap<String, &'static str>,
+    files: BTreeSet<String>,
+}
+
+impl Seen {
+    fn check(&mut self, member: &Member) -> Result<()> {
+        let path = &member.path;
+        for (end, _) in path.match_indices('/') {
+            if let Some(what) = self.others.get(&path[..end]) {
+                bail!("`{path}` stands below `{}`, which the package makes a {what}", &path[..end]);
+            }
+        }
+        let what = match &member.kind {
+            MemberKind::Directory => {
+                if let Some(what) = self.others.get(path) {
+                    bail!("`{path}` is both a directory and a {what}");
+                }
+                self.directories.insert(path.clone());
+                return Ok(());
+            }
+            MemberKind::Hardlink(target) if !self.files.contains(target) => {
+                bail!("`{path}` is a hard link to `{target}`, which is no earlier file of the package");
+            }
+            MemberKind::File(_) | MemberKind::Hardlink(_) => {
+                self.files.insert(path.clone());
+                "file"
+            }
+            MemberKind::Symlink(_) => "symbolic link",
+            MemberKind::CharDevice(..) | MemberKind::BlockDevice(..) | MemberKind::Fifo => "special file",
+        };
+        if path.is_empty() || self.directories.contains(path) {
+            bail!("`{path}` is both a directory and a {what}");
+        }
+        if self.others.insert(path.clone(), what).is_some() {
+            bail!("`{path}` is in the package twice");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_reduced_or_refused() {
+        assert_eq!(safe_path(b"./usr//bin/./x").unwrap(), "usr/bin/x");
+        assert_eq!(safe_path(b"./").unwrap(), "");
+        for bad in [&b"/etc/passwd"[..], b"../x", b"a/../../x", b"a/..", b"\xff"] {
+            assert!(safe_path(bad).is_err(), "{bad:?}");
+        }
+    }
+}

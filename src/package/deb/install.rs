@@ -1,0 +1,218 @@
+//! Installing Debian packages together: order, merged /usr, Replaces, conffiles and maintainer scripts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::{Context, Result};
+
+use super::control::Stanza;
+use super::database;
+use super::relation::{self, Relation};
+use crate::clock::Timestamp;
+use crate::package::{DatabaseFile, Installation, MemberKind, Part, Residue, Script, Treatment, Unpacked};
+
+/// See [`crate::package::Format::control_files`].
+pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "triggers"];
+
+/// The top-level directories that merged-/usr systems make links (`UsrMerge` in Debian's wiki, and the `merged-usr` hook of
+/// mmdebstrap for those beyond bin, sbin and lib).
+fn usr_links(architecture: &str) -> &'static [&'static str] {
+    match architecture {
+        "amd64" => &["bin", "lib", "lib32", "lib64", "libx32", "sbin"],
+        "i386" => &["bin", "lib", "lib64", "libx32", "sbin"],
+        "mips64el" => &["bin", "lib", "lib32", "lib64", "libo32", "sbin"],
+        "ppc64el" => &["bin", "lib", "lib64", "sbin"],
+        "s390x" => &["bin", "lib", "lib32", "sbin"],
+        _ => &["bin", "lib", "sbin"],
+    }
+}
+
+const RESIDUE: &[Residue] = &[
+    remove("var/log/dpkg.log", "has times"),
+    remove("var/log/alternatives.log", "has times"),
+    remove("var/log/bootstrap.log", "has times"),
+    remove("var/log/apt/*", "has times"),
+    remove("var/cache/ldconfig/aux-cache", "has inode numbers and times"),
+    remove("var/lib/dbus/machine-id", "identifies a machine"),
+    Residue { path: "etc/machine-id", why: "identifies a machine", treatment: Treatment::Truncate },
+    remove("var/lib/systemd/random-seed", "is random"),
+    remove("var/lib/systemd/credential.secret", "is a secret"),
+    remove("etc/ssh/ssh_host_*", "is a secret"),
+];
+
+const fn remove(path: &'static str, why: &'static str) -> Residue {
+    Residue { path, why, treatment: Treatment::Remove }
+}
+
+/// A set of Debian packages to install together.
+#[derive(Debug)]
+pub struct Deb {
+    packages: Vec<Unpacked>,
+    order: Vec<usize>,
+    conffiles: Vec<BTreeSet<String>>,
+}
+
+impl Deb {
+    /// Reads what the packages' control files say.
+    pub fn new(packages: Vec<Unpacked>) -> Result<Self> {
+        for package in &packages {
+            package.control.get("control").with_context(|| format!("{} has no control file", package.name))?;
+        }
+        let conffiles = packages.iter().map(|p| conffiles(p).map(|c| c.trim_start_matches('/').to_owned()).collect());
+        Ok(Self { order: unpack_order(&packages), conffiles: conffiles.collect(), packages })
+    }
+}
+
+/// The package's control paragraph.
+pub(super) fn control(package: &Unpacked) -> Stanza<'_> {
+    Stanza::parse(package.control.get("control").map_or("", String::as_str))
+}
+
+/// The name of a package's files in dpkg's database: with the architecture where several of them can be installed.
+pub(super) fn database_name(package: &Unpacked) -> String {
+    match control(package).get("Multi-Arch") {
+        Some("same") => format!("{}:{}", package.name, package.architecture),
+        _ => package.name.clone(),
+    }
+}
+
+/// Absolute paths of a package's conffiles, deb-conffiles(5); those flagged `remove-on-upgrade` are not shipped.
+pub(super) fn conffiles(package: &Unpacked) -> impl Iterator<Item = &str> {
+    let text = package.control.get("conffiles").map_or("", String::as_str);
+    text.lines().map(str::trim).filter(|line| line.starts_with('/'))
+}
+
+/// Dependencies before dependents, essential packages first; ties and cycles are broken by name.
+fn unpack_order(packages: &[Unpacked]) -> Vec<usize> {
+    fn visit(
+        at: usize,
+        packages: &[Unpacked],
+        by_name: &HashMap<String, usize>,
+        seen: &mut [bool],
+        order: &mut Vec<usize>,
+    ) {
+        if std::mem::replace(&mut seen[at], true) {
+            return;
+        }
+        for dependency in &packages[at].depends {
+            if let Some(dependency) = by_name.get(dependency) {
+                visit(*dependency, packages, by_name, seen, order);
+            }
+        }
+        order.push(at);
+    }
+    let mut by_name = HashMap::new();
+    for (index, package) in packages.iter().enumerate() {
+        by_name.insert(format!("{}:{}", package.name, package.architecture), index);
+        by_name.entry(package.name.clone()).or_insert(index);
+    }
+    let essential = |p: &Unpacked| control(p).get("Essential") == Some("yes");
+    let mut roots: Vec<usize> = (0..packages.len()).collect();
+    roots.sort_by_key(|i| (!essential(&packages[*i]), &packages[*i].name, &packages[*i].architecture));
+    let (mut seen, mut order) = (vec![false; packages.len()], Vec::with_capacity(packages.len()));
+    for root in roots {
+        visit(root, packages, &by_name, &mut seen, &mut order);
+    }
+    order
+}
+
+/// Whether a relation field of `holder` names this version of `package` itself (Policy 7.6.1 excludes virtual ones).
+fn names(holder: &Unpacked, field: &str, package: &Unpacked) -> bool {
+    let version = control(package).get("Version").unwrap_or_default();
+    relation::members(control(holder).get(field).unwrap_or_default())
+        .filter_map(|member| Relation::parse(member).ok())
+        .any(|r| r.name == package.name && r.version.is_none_or(|(operator, wanted)| operator.holds(version, wanted)))
+}
+
+impl Installation for Deb {
+    fn packages(&self) -> &[Unpacked] {
+        &self.packages
+    }
+
+    fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// The links that packages ship to `usr/` at the top of the root, which have to be there before anything is put
+    /// below them; all of merged /usr where `usr-is-merged` or `usrmerge` says so; and all of it in a set without
+    /// `base-files`, which is no system but a set of tools.
+    fn aliases(&self) -> Vec<(String, String)> {
+        let has = |name: &str| self.packages.iter().any(|p| p.name == name);
+        let mut links: BTreeSet<&str> = BTreeSet::new();
+        for record in self.packages.iter().flat_map(|p| &p.records) {
+            if let MemberKind::Symlink(target) = &record.member.kind
+                && record.member.part == Part::Data
+                && target.trim_start_matches('/').strip_prefix("usr/") == Some(&record.member.path)
+            {
+                links.insert(&record.member.path);
+            }
+        }
+        if !has("base-files") || has("usr-is-merged") || has("usrmerge") {
+            // The packages' own architecture: any but `all`.
+            let own = self.packages.iter().map(|p| p.architecture.as_str()).find(|a| *a != "all");
+            links.extend(usr_links(own.unwrap_or("all")));
+        }
+        links.into_iter().map(|name| (name.to_owned(), format!("usr/{name}"))).collect()
+    }
+
+    /// dpkg unpacks a conffile under another name, which `dpkg --configure` takes away (conffiles in dpkg's manual).
+    fn place(&self, package: usize, path: &str) -> Option<String> {
+        self.conffiles[package].contains(path).then(|| format!("{path}.dpkg-new"))
+    }
+
+    fn may_replace(&self, new: usize, old: usize) -> bool {
+        names(&self.packages[new], "Replaces", &self.packages[old])
+    }
+
+    fn may_share(&self, a: usize, b: usize) -> bool {
+        let [a, b] = [&self.packages[a], &self.packages[b]];
+        let same = |p| control(p).get("Multi-Arch") == Some("same");
+        a.name == b.name && same(a) && same(b)
+    }
+
+    fn database(&self, lost: &[BTreeSet<String>]) -> Result<Vec<DatabaseFile>> {
+        database::write(&self.packages, lost)
+    }
+
+    fn scripts(&self, _date: Timestamp) -> Vec<Script> {
+        let dpkg = self.packages.iter().find(|p| p.name == "dpkg");
+        let Some(running) = dpkg.map(|p| control(p).get("Version").unwrap_or_default()) else { return Vec::new() };
+        let mut scripts: Vec<Script> = self.order.iter().filter_map(|i| preinst(&self.packages[*i], running)).collect();
+        scripts.push(Script {
+            label: "dpkg --configure --pending".to_owned(),
+            command: ["/usr/bin/dpkg", "--force-unsafe-io", "--configure", "--pending"].map(str::to_owned).to_vec(),
+            environment: Vec::new(),
+        });
+        scripts
+    }
+
+    /// Policy 9.3.3.2 and invoke-rc.d(8): with this no script starts a service.
+    fn guards(&self) -> Vec<(&'static str, u32, &'static str)> {
+        vec![("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\nexit 101\n")]
+    }
+
+    fn residue(&self) -> &'static [Residue] {
+        RESIDUE
+    }
+}
+
+/// The `preinst install` call as dpkg makes it (Policy 6.5; the variables are those of dpkg(1)).
+fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
+    package.records.iter().find(|r| r.member.part == Part::Control && r.member.path == "preinst")?;
+    let variables = BTreeMap::from([
+        ("DPKG_MAINTSCRIPT_PACKAGE", package.name.as_str()),
+        ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
+        ("DPKG_MAINTSCRIPT_ARCH", &package.architecture),
+        ("DPKG_MAINTSCRIPT_NAME", "preinst"),
+        ("DPKG_MAINTSCRIPT_DEBUG", "0"),
+        ("DPKG_RUNNING_VERSION", running),
+        ("DPKG_ADMINDIR", "/var/lib/dpkg"),
+        ("DPKG_FORCE", "security-mac,downgrade"),
+        ("DPKG_ROOT", ""),
+    ]);
+    let file = format!("/var/lib/dpkg/info/{}.preinst", database_name(package));
+    Some(Script {
+        label: format!("the preinst script of {}", package.name),
+        command: vec![file, "install".to_owned()],
+        environment: variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+    })
+}

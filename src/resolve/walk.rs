@@ -1,0 +1,194 @@
+//! apt's own way of choosing: a walk from what is asked for through the relations, depth first, that takes the first
+//! candidate that can be had for each requirement and never takes a choice back.
+//!
+//! These are the rules of apt's `pkgDepCache::MarkInstall` (apt-pkg/depcache.cc) for a root in which nothing is installed.
+//! The walk can end in a state that is not consistent; [`is_consistent`] tells, and then the solver has to decide.
+
+use std::rc::Rc;
+
+use crate::package::universe::{Candidate, Relations, Requirement, Universe};
+
+/// Relations of candidates, worked out once each.
+pub struct RelationsCache<'a> {
+    universe: &'a dyn Universe,
+    known: Vec<Option<Rc<Relations>>>,
+    recommends: bool,
+}
+
+impl<'a> RelationsCache<'a> {
+    /// An empty cache; without `recommends`, requirements that are not necessary are left out.
+    pub fn new(universe: &'a dyn Universe, recommends: bool) -> Self {
+        Self { universe, known: vec![None; universe.len()], recommends }
+    }
+
+    /// A candidate's relations.
+    pub fn get(&mut self, candidate: Candidate) -> Rc<Relations> {
+        let slot = &mut self.known[candidate.index()];
+        if slot.is_none() {
+            let mut relations = self.universe.relations(candidate);
+            if !self.recommends {
+                relations.requirements.retain(|r| r.necessary);
+            }
+            *slot = Some(Rc::new(relations));
+        }
+        slot.clone().unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    chosen: bool,
+    /// Ruled out for good.
+    refused: bool,
+    /// Asked for by the user, or the only way to have what is: neither dropped nor taken against its state.
+    protected: bool,
+}
+
+struct Walk<'c, 'a> {
+    cache: &'c mut RelationsCache<'a>,
+    states: Vec<State>,
+}
+
+/// Walks from `roots`, among `allowed` alone if given. Gives the chosen candidates, sorted.
+pub fn walk(cache: &mut RelationsCache<'_>, roots: &[Candidate], allowed: Option<&[Candidate]>) -> Vec<Candidate> {
+    let mut states = vec![State::default(); cache.universe.len()];
+    if let Some(allowed) = allowed {
+        for state in &mut states {
+            state.refused = true;
+        }
+        for candidate in allowed {
+            states[candidate.index()].refused = false;
+        }
+    }
+    let mut walk = Walk { cache, states };
+    for root in roots {
+        let state = &mut walk.states[root.index()];
+        (state.chosen, state.protected) = (true, true);
+    }
+    for root in roots {
+        walk.choose(*root);
+    }
+    walk.needed(roots)
+}
+
+impl Walk<'_, '_> {
+    /// Takes a candidate with all it needs, if that can be; otherwise refuses it.
+    fn choose(&mut self, candidate: Candidate) -> bool {
+        let State { chosen, refused, protected } = self.states[candidate.index()];
+        if refused || protected && !chosen {
+            return false;
+        }
+        let relations = self.cache.get(candidate);
+        if chosen && !protected && !self.is_broken(&relations) {
+            return true;
+        }
+        let hopeless = |r: &Requirement| r.necessary && !r.options.iter().any(|o| !self.states[o.index()].refused);
+        if relations.requirements.iter().any(hopeless) {
+            self.states[candidate.index()].refused |= !protected;
+            return false;
+        }
+        let open: Vec<usize> = (0..relations.requirements.len())
+            .filter(|&at| protected || !self.is_met(&relations.requirements[at]))
+            .collect();
+        if !self.rule_out(&relations, protected) && !protected {
+            return false;
+        }
+        self.states[candidate.index()].chosen = true;
+        self.states[candidate.index()].protected = true;
+        let complete = self.meet(&relations, &open, protected);
+        self.states[candidate.index()].protected = protected;
+        if !complete && !protected {
+            let state = &mut self.states[candidate.index()];
+            (state.chosen, state.refused) = (false, true);
+        }
+        complete
+    }
+
+    fn is_met(&self, requirement: &Requirement) -> bool {
+        requirement.options.iter().any(|option| self.states[option.index()].chosen)
+    }
+
+    fn is_broken(&self, relations: &Relations) -> bool {
+        relations.requirements.iter().any(|r| r.necessary && !self.is_met(r))
+            || relations.exclusions.iter().flat_map(|e| &e.against).any(|other| self.states[other.index()].chosen)
+    }
+
+    /// Drops what a candidate excludes. What is protected stays, and then the candidate cannot be had.
+    fn rule_out(&mut self, relations: &Relations, protected: bool) -> bool {
+        let mut all = true;
+        for other in relations.exclusions.iter().flat_map(|e| &e.against) {
+            let state = &mut self.states[other.index()];
+            if state.chosen && state.protected {
+                all = false;
+                if !protected {
+                    break;
+                }
+                continue;
+            }
+            state.chosen = false;
+            if protected {
+                (state.refused, state.protected) = (true, true);
+            }
+        }
+        all
+    }
+
+    /// Meets the open requirements of a candidate, in order.
+    fn meet(&mut self, relations: &Relations, open: &[usize], protected: bool) -> bool {
+        let mut all = true;
+        for requirement in open.iter().map(|at| &relations.requirements[*at]) {
+            let possible: Vec<Candidate> =
+                requirement.options.iter().copied().filter(|o| !self.states[o.index()].refused).collect();
+            let only = requirement.necessary && possible.len() == 1;
+            if self.is_met(requirement) {
+                if protected && only && !self.states[possible[0].index()].protected {
+                    self.states[possible[0].index()].protected = true;
+                    all &= self.choose(possible[0]);
+                }
+                continue;
+            }
+            let met = possible.into_iter().any(|option| {
+                if protected && only {
+                    let state = &mut self.states[option.index()];
+                    (state.chosen, state.protected) = (true, true);
+                }
+                self.choose(option)
+            });
+            if !met && requirement.necessary {
+                all = false;
+                if !protected {
+                    break;
+                }
+            }
+        }
+        all
+    }
+
+    /// The chosen candidates that something chosen has a use for, beginning with the roots: what a choice that failed
+    /// has left behind is dropped, as apt drops it.
+    fn needed(&mut self, roots: &[Candidate]) -> Vec<Candidate> {
+        let mut seen = vec![false; self.states.len()];
+        let mut next: Vec<Candidate> = roots.to_vec();
+        let mut needed = Vec::new();
+        while let Some(candidate) = next.pop() {
+            if std::mem::replace(&mut seen[candidate.index()], true) || !self.states[candidate.index()].chosen {
+                continue;
+            }
+            needed.push(candidate);
+            next.extend(self.cache.get(candidate).requirements.iter().flat_map(|r| r.options.iter().copied()));
+        }
+        needed.sort_unstable();
+        needed
+    }
+}
+
+/// Whether a set of candidates has all that its members need and nothing that they exclude.
+pub fn is_consistent(cache: &mut RelationsCache<'_>, roots: &[Candidate], chosen: &[Candidate]) -> bool {
+    let has = |candidate: &Candidate| chosen.binary_search(candidate).is_ok();
+    roots.iter().all(has)
+        && chosen.iter().all(|candidate| {
+            let relations = cache.get(*candidate);
+            relations.requirements.iter().all(|r| !r.necessary || r.options.iter().any(has))
+                && !relations.exclusions.iter().flat_map(|e| &e.against).any(has)
+        })
+}

@@ -1,0 +1,220 @@
+//! Inside the sandbox's first process: makes the namespaces, becomes process 1, runs the steps.
+//!
+//! This is the code behind `compose sandbox-init PLAN`. It runs single-threaded and speaks only to [`super::run`].
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
+use rustix::thread::UnshareFlags;
+
+use super::{Event, Input, Plan, Step, TemporaryFile, mounts};
+
+/// How many files a step may have open: fixed, since programs act on it.
+const OPEN_FILES: u64 = 4096;
+
+/// Executes the plan in the file `plan`; gives the exit code of this process.
+pub fn execute(plan: &Path) -> i32 {
+    let mount_point = plan.with_file_name(super::MOUNT_POINT);
+    match prepare(plan).and_then(|plan| enter_namespaces().map(|()| plan)) {
+        Ok(plan) => as_process_one(&plan, &mount_point),
+        Err(e) => report_broken(&e),
+    }
+}
+
+fn prepare(plan: &Path) -> Result<Plan> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let text = fs::read(plan).with_context(|| format!("cannot read the plan {}", plan.display()))?;
+    fs::remove_file(plan)?;
+    serde_json::from_slice(&text).context("the plan is damaged")
+}
+
+/// New user, mount, process, IPC, host name and network namespaces. The user namespace maps every id to itself: the
+/// steps keep a root's rights over files and lose those over the host.
+fn enter_namespaces() -> Result<()> {
+    let maps = ["uid_map", "gid_map"].map(|name| identity_map(&format!("/proc/self/{name}")));
+    let [uids, gids] = maps;
+    let (uids, gids) = (uids?, gids?);
+    let (reads, writes) = rustix::pipe::pipe()?;
+    let own = rustix::process::getpid();
+    // SAFETY: the process has one thread.
+    let helper = unsafe { libc::fork() };
+    if helper == 0 {
+        // Only a process that stayed in the parent's namespace may map more than one id.
+        drop(writes);
+        let mut byte = [0];
+        let unshared = fs::File::from(reads).read(&mut byte).unwrap_or(0) == 1;
+        let folder = format!("/proc/{}", own.as_raw_nonzero());
+        let write = |name: &str, map: &str| {
+            fs::OpenOptions::new().write(true).open(format!("{folder}/{name}"))?.write_all(map.as_bytes())
+        };
+        let mapped = unshared && write("uid_map", &uids).and_then(|()| write("gid_map", &gids)).is_ok();
+        // SAFETY: ends this helper at once, running nothing that belongs to the parent.
+        unsafe { libc::_exit(i32::from(!mapped)) };
+    }
+    drop(reads);
+    let helper = Pid::from_raw(helper).context("cannot fork")?;
+    let flags = UnshareFlags::NEWUSER
+        | UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWNET;
+    // SAFETY: new namespaces have no effect on memory or file descriptors.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.context("cannot make namespaces")?;
+    fs::File::from(writes).write_all(b"u")?;
+    match rustix::process::waitpid(Some(helper), WaitOptions::empty())? {
+        Some((_, status)) if status.exit_status() == Some(0) => Ok(()),
+        _ => bail!("cannot map the ids of the sandbox's user namespace"),
+    }
+}
+
+/// A map of each id that this namespace has to itself, from the form of `user_namespaces(7)`.
+fn identity_map(path: &str) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let mut map = Vec::new();
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [inside, _, count] = fields[..] else { bail!("{path} has the line `{line}`") };
+        writeln!(map, "{inside} {inside} {count}")?;
+    }
+    Ok(String::from_utf8(map)?)
+}
+
+/// Forks process 1 of the new process namespace, waits for it and gives its exit code.
+fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
+    // SAFETY: the process has one thread.
+    match unsafe { libc::fork() } {
+        -1 => report_broken(&std::io::Error::last_os_error().into()),
+        0 => {
+            let code = match set_up(plan, mount_point) {
+                Ok(()) => run_steps(plan),
+                Err(e) => report_broken(&e),
+            };
+            // SAFETY: ends process 1 and with it the whole sandbox; nothing here needs destructors.
+            unsafe { libc::_exit(code) }
+        }
+        child => match Pid::from_raw(child).map(|pid| rustix::process::waitpid(Some(pid), WaitOptions::empty())) {
+            Some(Ok(Some((_, status)))) => status.exit_status().unwrap_or(2),
+            _ => 2,
+        },
+    }
+}
+
+fn set_up(plan: &Plan, mount_point: &Path) -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let limit = Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) };
+    rustix::process::setrlimit(Resource::Nofile, limit)?;
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::system::sethostname(b"localhost")?;
+    mounts::make_private()?;
+    mounts::enter(plan, mount_point)?;
+    for file in &plan.temporary_files {
+        create(file).with_context(|| format!("cannot create {}", file.path.display()))?;
+    }
+    Ok(())
+}
+
+/// A path of the plan's root as this process sees it.
+fn outside(path: &Path) -> PathBuf {
+    Path::new(mounts::ROOT).join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn create(file: &TemporaryFile) -> Result<()> {
+    let path = outside(&file.path);
+    match fs::OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&path) {
+        Ok(mut created) => {
+            created.write_all(file.content.as_bytes())?;
+            Ok(fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn run_steps(plan: &Plan) -> i32 {
+    for (number, step) in plan.steps.iter().enumerate() {
+        let last = plan.interactive && number + 1 == plan.steps.len();
+        if !plan.interactive {
+            report(&Event::Begin(number));
+        }
+        let failure = match run_step(step, last) {
+            Ok(status) if last => return status.code().unwrap_or(2),
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(describe(status)),
+            Err(e) => Some(format!("could not be run: {e:#}")),
+        };
+        match failure {
+            None if plan.interactive => {}
+            None => report(&Event::Done(number)),
+            // A shell at the point of failure: the failed step is told, the rest but the last is passed over.
+            Some(how) if plan.interactive => {
+                let _ = writeln!(std::io::stderr(), "{} {how}", step.label);
+                return plan.steps.last().and_then(|s| run_step(s, true).ok()?.code()).unwrap_or(2);
+            }
+            Some(how) => {
+                report(&Event::Failed(number, how));
+                return 1;
+            }
+        }
+    }
+    for file in &plan.temporary_files {
+        let _ = fs::remove_file(outside(&file.path));
+    }
+    0
+}
+
+fn run_step(step: &Step, owns_terminal: bool) -> Result<ExitStatus> {
+    let [program, arguments @ ..] = step.command.as_slice() else { bail!("it has no program") };
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(step.environment.iter().cloned());
+    // SAFETY: chroot(2) and chdir(2) may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::chroot(mounts::ROOT)?;
+            rustix::process::chdir("/")?;
+            Ok(())
+        });
+    }
+    if !owns_terminal {
+        // Both streams to the log; the sandbox's own standard output is for events.
+        let log = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), 3)?;
+        command.stdout(Stdio::from(log));
+    }
+    match &step.input {
+        // Not `Stdio::null`, which looks for /dev in this process's root.
+        Input::Null => drop(command.stdin(fs::File::open(outside(Path::new("/dev/null")))?)),
+        Input::Inherit => drop(command.stdin(Stdio::inherit())),
+        Input::Text(_) => drop(command.stdin(Stdio::piped())),
+    }
+    let mut child = command.spawn()?;
+    if let (Input::Text(text), Some(mut pipe)) = (&step.input, child.stdin.take()) {
+        // A program need not read its input.
+        let _ = pipe.write_all(text.as_bytes());
+    }
+    Ok(child.wait()?)
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit status {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+fn report(event: &Event) {
+    let line = serde_json::to_string(event).unwrap_or_default();
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn report_broken(error: &anyhow::Error) -> i32 {
+    report(&Event::Broken(format!("{error:#}")));
+    2
+}

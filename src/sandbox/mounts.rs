@@ -1,0 +1,141 @@
+//! The mounts of a sandbox.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::fs::{CWD, XattrFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_change,
+    mount_remount, move_mount, unmount as sys_unmount,
+};
+
+use super::{Plan, Root};
+
+/// Devices of the host that a sandbox has, by name in /dev.
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Links in /dev.
+const LINKS: &[(&str, &str)] = &[
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// Mounts a tmpfs.
+pub(super) fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
+    let options = CString::new(options)?;
+    mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
+        .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
+}
+
+/// Detaches a mount.
+pub(super) fn unmount(target: &Path) -> Result<()> {
+    sys_unmount(target, UnmountFlags::DETACH).with_context(|| format!("cannot unmount {}", target.display()))
+}
+
+/// Whether files of a folder can have `user.` attributes.
+pub(super) fn holds_user_attributes(folder: &Path) -> bool {
+    rustix::fs::setxattr(folder, "user.overlay.probe", b"y", XattrFlags::empty()).is_ok()
+        && rustix::fs::removexattr(folder, "user.overlay.probe").is_ok()
+}
+
+/// Stops mounts of this namespace from reaching others, and theirs from reaching it.
+pub(super) fn make_private() -> Result<()> {
+    let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", flags).context("cannot make the mounts private")
+}
+
+/// Where the plan's root is once [`enter`] is done.
+pub(super) const ROOT: &str = "/root";
+
+/// Mounts everything the plan asks for and makes it all that this process can see.
+///
+/// The plan's root is not the process's own but a folder in an otherwise empty one: as after chroot(2), process 1 has
+/// another root than the steps, by which ischroot(1) and systemctl(1) know that no system is running.
+pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
+    mount_tmpfs(mount_point, "mode=0755")?;
+    let root = &mount_point.join(ROOT.trim_start_matches('/'));
+    fs::create_dir(root)?;
+    match &plan.root {
+        Root::Overlay { lower, upper, work } => mount_overlay(lower, upper, work, root)?,
+        Root::ReadOnly(path) => {
+            let failed = || format!("cannot mount {}", path.display());
+            mount_bind(path, root).with_context(failed)?;
+            mount_remount(root, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, c"")
+                .with_context(failed)?;
+        }
+    }
+    let proc = root.join("proc");
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", &proc, "proc", flags, None).with_context(|| format!("cannot mount {}", proc.display()))?;
+    mount_devices(&root.join("dev"))?;
+    for (name, options) in [("run", "mode=0755"), ("tmp", "mode=1777")] {
+        mount_tmpfs(&root.join(name), options)?;
+    }
+    for bind in &plan.binds {
+        let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
+        // What the plan binds into /run or /tmp finds a place there.
+        if !target.exists() {
+            fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
+        }
+        mount_bind(&bind.source, &target)
+            .with_context(|| format!("cannot bind {} to {}", bind.source.display(), target.display()))?;
+    }
+    std::env::set_current_dir(mount_point)?;
+    rustix::process::pivot_root(".", ".").context("cannot change the root")?;
+    sys_unmount(".", UnmountFlags::DETACH).context("cannot leave the host's root")?;
+    std::env::set_current_dir("/")?;
+    Ok(())
+}
+
+/// Through the new mount interface, whose values need no escapes for commas.
+fn mount_overlay(lower: &Path, upper: &Path, work: &Path, target: &Path) -> Result<()> {
+    let mount_it = || -> Result<()> {
+        let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&fs, "lowerdir", escape(lower))?;
+        fsconfig_set_string(&fs, "upperdir", escape(upper))?;
+        fsconfig_set_string(&fs, "workdir", escape(work))?;
+        fsconfig_set_flag(&fs, "userxattr")?;
+        // Changes are read back right after, so they need not survive a power failure. Since Linux 5.10.
+        let _ = fsconfig_set_flag(&fs, "volatile");
+        fsconfig_create(&fs)?;
+        let mounted = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)?;
+        move_mount(&mounted, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        Ok(())
+    };
+    mount_it().with_context(|| format!("cannot mount an overlay on {}", target.display()))
+}
+
+/// overlayfs separates lower layers by colons.
+fn escape(path: &Path) -> PathBuf {
+    let text = path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
+    PathBuf::from(text)
+}
+
+/// A /dev with the few devices that every program may count on.
+fn mount_devices(dev: &Path) -> Result<()> {
+    mount_tmpfs(dev, "mode=0755")?;
+    for name in DEVICES {
+        let place = dev.join(name);
+        File::create(&place)?;
+        let device = Path::new("/dev").join(name);
+        mount_bind(&device, &place).with_context(|| format!("cannot bind {}", device.display()))?;
+    }
+    for (name, target) in LINKS {
+        symlink(target, dev.join(name))?;
+    }
+    for name in ["pts", "shm"] {
+        fs::create_dir(dev.join(name))?;
+    }
+    let options = c"newinstance,ptmxmode=0666,mode=0620";
+    mount("devpts", dev.join("pts"), "devpts", MountFlags::NOSUID | MountFlags::NOEXEC, Some(options))
+        .context("cannot mount /dev/pts")?;
+    fs::set_permissions(dev.join("shm"), fs::Permissions::from_mode(0o1777))?;
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! Content objects: what makes their checksum, and how they get into the repository.
+//!
+//! An object's checksum is the SHA-256 of a header (owner, mode, link target, extended attributes) and the
+//! content (`ostree_checksum_file` in libostree's ostree-core.c); its file in a `bare` repository carries all of that.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail};
+use glib::prelude::*;
+use glib::variant::{FixedSizeVariantArray, Variant};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+
+use crate::digest::{Hasher, Sha256};
+
+/// Files up to this size are hashed in memory first, so that one the store already has is never written.
+const SMALL: u64 = 1 << 20;
+/// The unit in which runs of zeros become holes.
+const BLOCK: usize = 1 << 16;
+
+/// Extended attributes by name, sorted.
+pub type Xattrs = std::collections::BTreeMap<String, Vec<u8>>;
+
+/// Owner, mode and extended attributes of a file or directory.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct Attributes {
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// File type and permission bits, as in stat(2).
+    pub mode: u32,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
+}
+
+/// What a content object holds.
+pub enum Content<'a> {
+    /// A regular file: a stream and its exact length.
+    File(&'a mut dyn Read, u64),
+    /// A symbolic link's target.
+    Symlink(&'a str),
+}
+
+/// Reads objects of a repository; any number of threads may share it.
+#[derive(Clone, Debug)]
+pub struct ObjectReader {
+    objects: PathBuf,
+}
+
+impl ObjectReader {
+    pub(super) fn new(objects: PathBuf) -> Self {
+        Self { objects }
+    }
+
+    /// Where a content object is; regular files and symbolic links are themselves, with true owners and modes.
+    pub fn path(&self, object: Sha256) -> PathBuf {
+        path(&self.objects, object, "file")
+    }
+
+    /// The whole content of a regular file object.
+    pub fn read(&self, object: Sha256) -> Result<Vec<u8>> {
+        let path = self.path(object);
+        fs::read(&path).with_context(|| format!("cannot read the object {}", path.display()))
+    }
+
+    /// Owner, mode and extended attributes of an object, as its file has them.
+    pub fn attributes(&self, object: Sha256) -> Result<Attributes> {
+        let path = self.path(object);
+        let read = || super::upper::attributes_of(&path, &fs::symlink_metadata(&path)?);
+        read().with_context(|| format!("cannot read the object {}", path.display()))
+    }
+}
+
+/// Adds objects to a repository; any number of threads may share it.
+#[derive(Clone, Debug)]
+pub struct ObjectWriter {
+    objects: PathBuf,
+    temporary: PathBuf,
+    counter: Arc<AtomicU64>,
+}
+
+impl ObjectWriter {
+    pub(super) fn new(objects: PathBuf, temporary: PathBuf) -> Self {
+        Self { objects, temporary, counter: Arc::default() }
+    }
+
+    /// Adds a content object, unless it is there; gives its checksum.
+    pub fn write(&self, attributes: &Attributes, content: Content<'_>) -> Result<Sha256> {
+        match content {
+            Content::Symlink(target) => self.write_symlink(attributes, target),
+            Content::File(reader, size) if size <= SMALL => {
+                let mut bytes = Vec::with_capacity(usize::try_from(size)?);
+                reader.read_to_end(&mut bytes)?;
+                if bytes.len() as u64 != size {
+                    bail!("content ends after {} of {size} bytes", bytes.len());
+                }
+                self.write_bytes(attributes, &bytes)
+            }
+            Content::File(reader, size) => self.write_stream(attributes, reader, size),
+        }
+    }
+
+    /// Adds a regular file with these bytes.
+    pub fn write_bytes(&self, attributes: &Attributes, bytes: &[u8]) -> Result<Sha256> {
+        let mut hasher = Hasher::default();
+        hasher.update(&header(attributes, ""));
+        hasher.update(bytes);
+        let checksum = hasher.finish();
+        if path(&self.objects, checksum, "file").symlink_metadata().is_err() {
+            let mut file = self.create()?;
+            file.write_all(bytes)?;
+            set_attributes(&file, attributes)?;
+            self.place(&file, checksum, "file")?;
+        }
+        Ok(checksum)
+    }
+
+    fn write_stream(&self, attributes: &Attributes, reader: &mut dyn Read, size: u64) -> Result<Sha256> {
+        let file = self.create()?;
+        let mut hasher = Hasher::default();
+        hasher.update(&header(attributes, ""));
+        let mut buffer = vec![0; BLOCK];
+        let mut offset = 0;
+        loop {
+            let filled = read_block(reader, &mut buffer)?;
+            let block = &buffer[..filled];
+            hasher.update(block);
+            if block.iter().any(|b| *b != 0) {
+                file.write_all_at(block, offset)?;
+            }
+            offset += filled as u64;
+            if filled < buffer.len() {
+                break;
+            }
+        }
+        if offset != size {
+            bail!("content has {offset} bytes, {size} were announced");
+        }
+        file.set_len(size)?;
+        set_attributes(&file, attributes)?;
+        let checksum = hasher.finish();
+        self.place(&file, checksum, "file")?;
+        Ok(checksum)
+    }
+
+    fn write_symlink(&self, attributes: &Attributes, target: &str) -> Result<Sha256> {
+        let checksum = Sha256::of(&header(attributes, target));
+        let place = path(&self.objects, checksum, "file");
+        if place.symlink_metadata().is_err() {
+            let temporary = self.temporary.join(format!("link-{}", self.counter.fetch_add(1, Ordering::Relaxed)));
+            rustix::fs::symlink(target, &temporary)?;
+            let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
+            rustix::fs::chownat(CWD, &temporary, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .with_context(|| owner_outside(attributes))?;
+            fs::rename(&temporary, &place).with_context(|| format!("cannot create {}", place.display()))?;
+        }
+        Ok(checksum)
+    }
+
+    /// Adds the directory objects of a tree; gives its root's tree and meta objects.
+    pub fn write_tree(&self, tree: &super::Tree) -> Result<(Sha256, Sha256)> {
+        super::tree::write_directory(self, &tree.root)
+    }
+
+    /// Adds a metadata object (`dirtree`, `dirmeta`); gives its checksum.
+    pub(super) fn write_metadata(&self, bytes: &[u8], kind: &str) -> Result<Sha256> {
+        let checksum = Sha256::of(bytes);
+        if !path(&self.objects, checksum, kind).exists() {
+            let mut file = self.create()?;
+            file.write_all(bytes)?;
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
+            self.place(&file, checksum, kind)?;
+        }
+        Ok(checksum)
+    }
+
+    /// A file without a name, which vanishes unless it is given one (`O_TMPFILE` in open(2)).
+    fn create(&self) -> Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&self.temporary, flags, Mode::from_raw_mode(0o600))
+            .with_context(|| format!("cannot create a file in {}", self.temporary.display()))?;
+        Ok(file.into())
+    }
+
+    /// Gives a complete object its name; one that came before it stays.
+    fn place(&self, file: &File, checksum: Sha256, kind: &str) -> Result<()> {
+        let place = path(&self.objects, checksum, kind);
+        let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match rustix::fs::linkat(CWD, unnamed, CWD, &place, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(e) => Err(e).with_context(|| format!("cannot create {}", place.display())),
+        }
+    }
+}
+
+/// Where an object stands; `kind` is its ending.
+pub(super) fn path(objects: &Path, checksum: Sha256, kind: &str) -> PathBuf {
+    let hex = checksum.to_hex();
+    let (folder, rest) = hex.split_at(2);
+    objects.join(format!("{folder}/{rest}.{kind}"))
+}
+
+/// Makes the folders of objects, so that writers need not look for them.
+pub(super) fn make_folders(objects: &Path) -> Result<()> {
+    if !objects.join("ff").exists() {
+        for first in 0..=255_u8 {
+            fs::create_dir_all(objects.join(format!("{first:02x}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Extended attributes as ostree orders and types them: `a(ayay)`, names with a final NUL.
+pub(super) fn xattrs_variant(xattrs: &Xattrs) -> Variant {
+    let bytes = |b: Vec<u8>| FixedSizeVariantArray::from(b).to_variant();
+    let entries = xattrs.iter().map(|(name, value)| {
+        Variant::tuple_from_iter([bytes([name.as_bytes(), b"\0"].concat()), bytes(value.clone())])
+    });
+    Variant::array_from_iter_with_type(glib::VariantTy::new("(ayay)").unwrap_or(glib::VariantTy::TUPLE), entries)
+}
+
+/// The header that is hashed before the content: its length, padding, and `(uuuusa(ayay))` in big-endian numbers.
+fn header(attributes: &Attributes, target: &str) -> Vec<u8> {
+    let variant = Variant::tuple_from_iter([
+        attributes.uid.to_be().to_variant(),
+        attributes.gid.to_be().to_variant(),
+        attributes.mode.to_be().to_variant(),
+        0_u32.to_variant(),
+        target.to_variant(),
+        xattrs_variant(&attributes.xattrs),
+    ]);
+    let data = variant.data();
+    let mut header = Vec::with_capacity(8 + data.len());
+    header.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
+    header.extend_from_slice(&[0; 4]);
+    header.extend_from_slice(data);
+    header
+}
+
+/// Gives an open file its owner, mode, attributes and the modification time 0 that all objects have.
+fn set_attributes(file: &File, attributes: &Attributes) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
+    if (attributes.uid, attributes.gid) != (0, 0) {
+        rustix::fs::fchown(file, Some(uid), Some(gid)).with_context(|| owner_outside(attributes))?;
+    }
+    for (name, value) in &attributes.xattrs {
+        rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
+            .with_context(|| format!("cannot set the extended attribute {name}"))?;
+    }
+    // After the owner: chown(2) clears set-id bits.
+    rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode & 0o7777))?;
+    let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::fs::futimens(file, &Timestamps { last_access: epoch, last_modification: epoch })?;
+    Ok(())
+}
+
+fn owner_outside(attributes: &Attributes) -> String {
+    format!(
+        "cannot give a file to owner {}:{}: it must lie in the range of subordinate ids (/etc/subuid, /etc/subgid)",
+        attributes.uid, attributes.gid
+    )
+}
+
+/// Fills the buffer as far as the reader goes.
+fn read_block(reader: &mut dyn Read, buffer: &mut [u8]) -> Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(filled)
+}

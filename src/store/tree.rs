@@ -1,0 +1,232 @@
+//! Directory trees in memory, and their objects (`dirtree`, `dirmeta`) in the repository.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use glib::prelude::*;
+use glib::variant::{FixedSizeVariantArray, Variant};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::object::{self, Attributes, ObjectWriter};
+use crate::digest::Sha256;
+
+/// A whole root, with what ostree's directories cannot say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tree {
+    /// The root directory.
+    pub root: Directory,
+    /// Devices, pipes and hard links.
+    pub extras: Extras,
+}
+
+/// What a root holds besides files, links and directories. Paths are relative to the root.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Extras {
+    /// Device nodes and pipes.
+    pub nodes: BTreeMap<String, Node>,
+    /// For each further name of a file with several names, the name that comes first in order.
+    pub links: BTreeMap<String, String>,
+}
+
+/// A device node or named pipe.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// File type and permission bits, as in stat(2).
+    pub mode: u32,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Major and minor device number.
+    pub device: (u32, u32),
+}
+
+/// A directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Directory {
+    /// Owner, mode (with its type bits) and attributes.
+    pub attributes: Attributes,
+    /// Files and symbolic links by name.
+    pub files: BTreeMap<String, Leaf>,
+    /// Directories by name.
+    pub directories: BTreeMap<String, Directory>,
+}
+
+/// A file or symbolic link: its content object, which also knows its owner and mode.
+pub type Leaf = Sha256;
+
+impl Directory {
+    /// An empty directory of root's with these permission bits.
+    pub fn new(permissions: u32) -> Self {
+        let attributes = Attributes { uid: 0, gid: 0, mode: 0o040_000 | permissions, xattrs: BTreeMap::new() };
+        Self { attributes, files: BTreeMap::new(), directories: BTreeMap::new() }
+    }
+
+    /// The directory at a relative path, if there is one.
+    pub fn find(&self, path: &str) -> Option<&Self> {
+        path.split('/').filter(|p| !p.is_empty()).try_fold(self, |dir, name| dir.directories.get(name))
+    }
+
+    /// The directory at a relative path, if there is one.
+    pub fn find_mut(&mut self, path: &str) -> Option<&mut Self> {
+        path.split('/').filter(|p| !p.is_empty()).try_fold(self, |dir, name| dir.directories.get_mut(name))
+    }
+
+    /// The file at a relative path, if there is one.
+    pub fn file(&self, path: &str) -> Option<Leaf> {
+        let (folder, name) = split(path);
+        self.find(folder)?.files.get(name).copied()
+    }
+
+    /// Calls `visit` for every file with its path, in order of names.
+    pub fn for_each_file(&self, visit: &mut impl FnMut(&str, Leaf)) {
+        fn walk(dir: &Directory, path: &mut String, visit: &mut impl FnMut(&str, Leaf)) {
+            let length = path.len();
+            for (name, leaf) in &dir.files {
+                path.push_str(name);
+                visit(path, *leaf);
+                path.truncate(length);
+            }
+            for (name, child) in &dir.directories {
+                path.push_str(name);
+                path.push('/');
+                walk(child, path, visit);
+                path.truncate(length);
+            }
+        }
+        walk(self, &mut String::new(), visit);
+    }
+}
+
+/// A path's folder and last component.
+pub fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Writes a directory and all below it; gives its tree and meta objects.
+pub(super) fn write_directory(writer: &ObjectWriter, dir: &Directory) -> Result<(Sha256, Sha256)> {
+    let children: Vec<(&String, (Sha256, Sha256))> = dir
+        .directories
+        .par_iter()
+        .map(|(name, child)| Ok((name, write_directory(writer, child)?)))
+        .collect::<Result<_>>()?;
+    let bytes = |c: &Sha256| FixedSizeVariantArray::from(c.as_bytes().to_vec()).to_variant();
+    let files = dir.files.iter().map(|(name, leaf)| Variant::tuple_from_iter([name.to_variant(), bytes(leaf)]));
+    let directories = children
+        .iter()
+        .map(|(name, (tree, meta))| Variant::tuple_from_iter([name.to_variant(), bytes(tree), bytes(meta)]));
+    // `(a(say)a(sayay))`, OSTREE_TREE_GVARIANT_FORMAT in ostree-core.h.
+    let tree = Variant::tuple_from_iter([array("(say)", files), array("(sayay)", directories)]);
+    let meta = &dir.attributes;
+    // `(uuua(ayay))`, OSTREE_DIRMETA_GVARIANT_FORMAT in ostree-core.h.
+    let meta = Variant::tuple_from_iter([
+        meta.uid.to_be().to_variant(),
+        meta.gid.to_be().to_variant(),
+        meta.mode.to_be().to_variant(),
+        object::xattrs_variant(&meta.xattrs),
+    ]);
+    Ok((writer.write_metadata(tree.data(), "dirtree")?, writer.write_metadata(meta.data(), "dirmeta")?))
+}
+
+fn array(element: &str, children: impl IntoIterator<Item = Variant>) -> Variant {
+    Variant::array_from_iter_with_type(glib::VariantTy::new(element).unwrap_or(glib::VariantTy::TUPLE), children)
+}
+
+/// Reads a directory and all below it.
+pub(super) fn read_directory(objects: &Path, tree: Sha256, meta: Sha256) -> Result<Directory> {
+    let (files, directories) = read_tree_object(objects, tree)?;
+    Ok(Directory {
+        attributes: read_meta_object(objects, meta)?,
+        files,
+        directories: directories
+            .into_par_iter()
+            .map(|(name, (tree, meta))| Ok((name, read_directory(objects, tree, meta)?)))
+            .collect::<Result<_>>()?,
+    })
+}
+
+type Entries = (BTreeMap<String, Leaf>, BTreeMap<String, (Sha256, Sha256)>);
+
+fn read_tree_object(objects: &Path, checksum: Sha256) -> Result<Entries> {
+    let damaged = || format!("the directory object {checksum} is damaged");
+    let variant = read_variant(objects, checksum, "dirtree", "(a(say)a(sayay))")?;
+    let mut files = BTreeMap::new();
+    for entry in variant.child_value(0).iter() {
+        files.insert(entry_name(&entry).with_context(damaged)?, checksum_of(&entry.child_value(1))?);
+    }
+    let mut directories = BTreeMap::new();
+    for entry in variant.child_value(1).iter() {
+        let objects = (checksum_of(&entry.child_value(1))?, checksum_of(&entry.child_value(2))?);
+        directories.insert(entry_name(&entry).with_context(damaged)?, objects);
+    }
+    Ok((files, directories))
+}
+
+fn entry_name(entry: &Variant) -> Result<String> {
+    let name: String = entry.child_value(0).get().context("a name is missing")?;
+    if matches!(name.as_str(), "" | "." | "..") || name.contains('/') {
+        bail!("`{name}` is no file name");
+    }
+    Ok(name)
+}
+
+fn read_meta_object(objects: &Path, checksum: Sha256) -> Result<Attributes> {
+    let variant = read_variant(objects, checksum, "dirmeta", "(uuua(ayay))")?;
+    let number = |index| variant.child_value(index).get::<u32>().map(u32::from_be).unwrap_or_default();
+    let mut xattrs = BTreeMap::new();
+    for entry in variant.child_value(3).iter() {
+        let bytes = |index: usize| entry.child_value(index).data().to_vec();
+        let name = String::from_utf8(bytes(0)).context("an attribute's name is not text")?;
+        xattrs.insert(name.trim_end_matches('\0').to_owned(), bytes(1));
+    }
+    Ok(Attributes { uid: number(0), gid: number(1), mode: number(2), xattrs })
+}
+
+fn read_variant(objects: &Path, checksum: Sha256, kind: &str, format: &str) -> Result<Variant> {
+    let path = object::path(objects, checksum, kind);
+    let bytes = fs::read(&path).with_context(|| format!("cannot read the object {}", path.display()))?;
+    if Sha256::of(&bytes) != checksum {
+        bail!("the object {} is damaged", path.display());
+    }
+    let format = glib::VariantTy::new(format).context("a variant type")?;
+    Ok(Variant::from_data_with_type(bytes, format))
+}
+
+/// A checksum held as `ay`.
+pub(super) fn checksum_of(variant: &Variant) -> Result<Sha256> {
+    let bytes: &[u8] = variant.fixed_array().ok().context("expected a checksum")?;
+    Ok(Sha256::from_bytes(bytes.try_into().context("expected a checksum of 32 bytes")?))
+}
+
+/// The object of a file below a directory object.
+pub(super) fn find_file(objects: &Path, root: Sha256, path: &str) -> Result<Option<Sha256>> {
+    let (folder, name) = split(path);
+    let mut tree = root;
+    for part in folder.split('/').filter(|p| !p.is_empty()) {
+        match read_tree_object(objects, tree)?.1.get(part) {
+            Some((child, _)) => tree = *child,
+            None => return Ok(None),
+        }
+    }
+    Ok(read_tree_object(objects, tree)?.0.get(name).copied())
+}
+
+/// The key of [`Extras`] in a commit's metadata.
+const EXTRAS: &str = "extras";
+
+impl Tree {
+    /// The part of a commit's metadata that belongs to the tree.
+    pub fn metadata(&self) -> Result<BTreeMap<String, String>> {
+        Ok(BTreeMap::from([(EXTRAS.to_owned(), serde_json::to_string(&self.extras)?)]))
+    }
+}
+
+pub(super) fn extras_from(facts: &BTreeMap<String, String>) -> Result<Extras> {
+    match facts.get(EXTRAS) {
+        Some(text) => serde_json::from_str(text).context("the tree's list of devices and links is damaged"),
+        None => Ok(Extras::default()),
+    }
+}

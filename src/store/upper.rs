@@ -1,0 +1,133 @@
+//! What scripts changed: an overlay's upper layer, applied to the tree that was its lower layer.
+//!
+//! The form is that of overlayfs mounted with `userxattr` (Documentation/filesystems/overlayfs.rst in Linux): a
+//! character device 0:0 hides a name, a directory with `user.overlay.opaque` hides all that was below it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::object::{Attributes, Content, ObjectWriter, Xattrs};
+use super::tree::{Directory, Extras, Node, Tree};
+
+const OVERLAY: &str = "user.overlay.";
+const OPAQUE: &str = "user.overlay.opaque";
+
+/// Applies the upper layer at `upper` to `tree`, adding what is new to the store.
+/// Sockets are dropped: they mean nothing without the process that made them.
+pub fn apply_upper(writer: &ObjectWriter, tree: &mut Tree, upper: &Path) -> Result<()> {
+    let mut links = BTreeMap::new();
+    let Tree { root, extras } = tree;
+    let mut change = Change { writer, extras, links: &mut links };
+    change.directory(root, upper, "").with_context(|| format!("cannot read the changes in {}", upper.display()))
+}
+
+struct Change<'a> {
+    writer: &'a ObjectWriter,
+    extras: &'a mut Extras,
+    /// First path of each inode that has several.
+    links: &'a mut BTreeMap<u64, String>,
+}
+
+impl Change<'_> {
+    fn directory(&mut self, dir: &mut Directory, upper: &Path, path: &str) -> Result<()> {
+        dir.attributes = attributes_of(upper, &fs::symlink_metadata(upper)?)?;
+        let mut entries: Vec<_> = fs::read_dir(upper)?.collect::<Result<_, _>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let name = entry
+                .file_name()
+                .into_string()
+                .map_err(|n| anyhow!("the name {} in /{path} is not UTF-8", n.display()))?;
+            let child = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+            self.entry(dir, name, &entry.path(), &child)
+                .with_context(|| format!("cannot read the changed /{child}"))?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, dir: &mut Directory, name: String, upper: &Path, path: &str) -> Result<()> {
+        let metadata = fs::symlink_metadata(upper)?;
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            if dir.files.remove(&name).is_some() || is_opaque(upper)? {
+                dir.directories.remove(&name);
+                self.forget(path);
+            }
+            let child = dir.directories.entry(name).or_insert_with(|| Directory::new(0o755));
+            return self.directory(child, upper, path);
+        }
+        dir.files.remove(&name);
+        dir.directories.remove(&name);
+        self.forget(path);
+        if kind.is_char_device() && metadata.rdev() == 0 || kind.is_socket() {
+            return Ok(());
+        }
+        let attributes = attributes_of(upper, &metadata)?;
+        if kind.is_file() {
+            let leaf = self.writer.write(&attributes, Content::File(&mut File::open(upper)?, metadata.len()))?;
+            dir.files.insert(name, leaf);
+            if metadata.nlink() > 1 {
+                match self.links.get(&metadata.ino()) {
+                    Some(first) => drop(self.extras.links.insert(path.to_owned(), first.clone())),
+                    None => drop(self.links.insert(metadata.ino(), path.to_owned())),
+                }
+            }
+        } else if kind.is_symlink() {
+            let target = fs::read_link(upper)?;
+            let target = target.to_str().context("the link's target is not UTF-8")?;
+            dir.files.insert(name, self.writer.write(&attributes, Content::Symlink(target))?);
+        } else {
+            let device = metadata.rdev();
+            let device = (rustix::fs::major(device), rustix::fs::minor(device));
+            let Attributes { mode, uid, gid, .. } = attributes;
+            self.extras.nodes.insert(path.to_owned(), Node { mode, uid, gid, device });
+        }
+        Ok(())
+    }
+
+    /// Drops what was known of a path and of everything below it.
+    fn forget(&mut self, path: &str) {
+        let below = |p: &str| p == path || p.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        self.extras.nodes.retain(|p, _| !below(p));
+        self.extras.links.retain(|p, first| !below(p) && !below(first));
+    }
+}
+
+fn is_opaque(path: &Path) -> Result<bool> {
+    let mut value = [0; 1];
+    match rustix::fs::lgetxattr(path, OPAQUE, &mut value[..]) {
+        Ok(length) => Ok(&value[..length] == b"y"),
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+pub(super) fn attributes_of(path: &Path, metadata: &Metadata) -> Result<Attributes> {
+    let xattrs = if metadata.is_symlink() { Xattrs::new() } else { read_xattrs(path)? };
+    Ok(Attributes { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode(), xattrs })
+}
+
+/// The extended attributes of a file that are part of it: not overlayfs's own notes.
+pub(super) fn read_xattrs(path: &Path) -> Result<Xattrs> {
+    let mut names = vec![0; 1 << 16];
+    let length = match rustix::fs::llistxattr(path, &mut names[..]) {
+        Ok(length) => length,
+        Err(rustix::io::Errno::OPNOTSUPP) => 0,
+        Err(e) => return Err(e.into()),
+    };
+    let mut xattrs = Xattrs::new();
+    for name in names[..length].split(|b| *b == 0).filter(|n| !n.is_empty()) {
+        let name = std::str::from_utf8(name).context("an extended attribute's name is not UTF-8")?;
+        if !name.starts_with(OVERLAY) {
+            let mut value = vec![0; 1 << 16];
+            let length = rustix::fs::lgetxattr(path, name, &mut value[..])?;
+            value.truncate(length);
+            xattrs.insert(name.to_owned(), value);
+        }
+    }
+    Ok(xattrs)
+}

@@ -1,0 +1,194 @@
+//! What the tests of this tier share: manifests with fresh locks, downloaded packages, and one build of each shipped
+//! manifest.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use compose::arch::Architecture;
+use compose::durable;
+use compose::lock::{self, Lock};
+use compose::manifest;
+use compose::source::mirrors::{self, MirrorMap};
+use tempfile::TempDir;
+
+use crate::support::program::{Outcome, compose, run};
+
+/// The shipped manifests.
+pub const SHIPPED: [&str; 2] = ["debian-13-minimal", "debian-12-minimal"];
+
+/// A root that builds in few seconds, with every stage that the shipped ones have.
+pub const REQUIRED: &str = "required";
+
+const REQUIRED_TEXT: &str = "\
+name: required
+format: deb
+architectures: [amd64]
+archives:
+  - id: debian
+    suites: [trixie]
+    components: [main]
+    signed-by: keyrings/debian-archive-keyring.gpg
+base: required
+outputs: [root.img]
+image:
+  slack: 16M
+";
+
+/// A folder as a user has it: manifests, locks, a store, outputs.
+pub struct Scene {
+    pub folder: TempDir,
+}
+
+/// The scene whose store has all downloaded packages and nothing else.
+fn prepare() -> Result<PathBuf, String> {
+    if Architecture::host().is_none_or(|host| host.as_str() != "amd64") {
+        return Err("the shipped manifests are for amd64 only".to_owned());
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("build");
+    for name in ["manifests", "locks", "scenes"] {
+        let _ = fs::remove_dir_all(folder.join(name));
+    }
+    fs::create_dir_all(folder.join("scenes")).map_err(|e| format!("{}: {e}", folder.display()))?;
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests"), &folder.join("manifests"));
+    write(&folder.join("manifests/required.yaml"), REQUIRED_TEXT);
+    let store = ["--store", "store"];
+    run(compose(&folder, ["store", "ls"]).args(store)).or_reason()?;
+    let manifests = [&SHIPPED[..], &[REQUIRED]].concat().into_iter().map(path_of);
+    run(compose(&folder, ["update-lock"]).args(store).args(manifests.clone())).or_reason()?;
+    run(compose(&folder, ["fetch"]).args(store).args(manifests)).or_reason()?;
+    Ok(folder)
+}
+
+/// The folder that all scenes are copied from; the reason is given when there can be none.
+fn prepared() -> Result<&'static Path, String> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    FOLDER.get_or_init(prepare).as_ref().map(PathBuf::as_path).map_err(Clone::clone)
+}
+
+/// A scene with a cold store: all packages downloaded, none imported.
+pub fn cold() -> Result<Scene, String> {
+    let scene = empty()?;
+    copy(&prepared()?.join("store/files"), &scene.path("store/files"));
+    Ok(scene)
+}
+
+/// A scene without a store.
+pub fn empty() -> Result<Scene, String> {
+    let from = prepared()?;
+    let folder = tempfile::tempdir_in(from.join("scenes")).map_err(|e| e.to_string())?;
+    for name in ["manifests", "locks"] {
+        copy(&from.join(name), &folder.path().join(name));
+    }
+    Ok(Scene { folder })
+}
+
+/// A scene in which the shipped manifests are built, as root.img and tar; only to be looked at.
+pub fn built() -> Result<&'static Scene, String> {
+    static SCENE: OnceLock<Result<Scene, String>> = OnceLock::new();
+    let make = || {
+        let scene = cold()?;
+        for name in SHIPPED {
+            scene.build(name, &["--format", "root.img", "--format", "tar"]).result();
+        }
+        Ok(scene)
+    };
+    SCENE.get_or_init(make).as_ref().map_err(Clone::clone)
+}
+
+impl Scene {
+    /// A path in the scene.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// An output of a build.
+    pub fn output(&self, name: &str, ending: &str) -> PathBuf {
+        self.path(&format!("out/{name}.amd64.{ending}"))
+    }
+
+    /// `compose --store store ARGUMENTS`, run in the scene's folder.
+    pub fn compose<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = compose(self.folder.path(), ["--store", "store"]);
+        command.args(arguments);
+        command
+    }
+
+    /// `compose build` of a manifest.
+    pub fn build(&self, name: &str, options: &[&str]) -> Outcome {
+        run(self.compose(["build", &path_of(name)]).args(options))
+    }
+
+    /// `compose update-lock` of a manifest, with the indexes that are downloaded already.
+    pub fn update_lock(&self, name: &str) {
+        let store = self.path("../../store");
+        run(compose(self.folder.path(), ["update-lock", &path_of(name)]).arg("--store").arg(store)).result();
+    }
+
+    /// The lock of a manifest.
+    pub fn lock(&self, name: &str) -> Lock {
+        let manifest = manifest::load(&self.path(&path_of(name))).unwrap();
+        lock::load(&manifest, &"amd64".parse().unwrap()).unwrap()
+    }
+
+    /// Replaces a text, which must be there, in a file of the scene.
+    pub fn edit(&self, path: &str, old: &str, new: &str) {
+        let path = self.path(path);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old), "{} lacks {old:?}", path.display());
+        write(&path, &text.replacen(old, new, 1));
+    }
+
+    /// Everything in a folder of the scene: path, size, and time of the last change.
+    pub fn listing(&self, path: &str) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
+        let mut found = Vec::new();
+        walk(&self.path(path), &mut |path, metadata| {
+            found.push((path.to_owned(), metadata.len(), metadata.modified().unwrap()));
+        });
+        found.sort();
+        found
+    }
+}
+
+/// A manifest's file in a scene.
+pub fn path_of(name: &str) -> String {
+    format!("manifests/{name}.yaml")
+}
+
+/// Writes a file of a scene.
+pub fn write(path: &Path, text: &str) {
+    durable::write(path, text.as_bytes()).unwrap();
+}
+
+/// Calls `visit` for all files below a folder.
+pub fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata)) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        if metadata.is_dir() {
+            walk(&path, visit);
+        } else {
+            visit(&path, &metadata);
+        }
+    }
+}
+
+/// Copies a folder with all files.
+pub fn copy(from: &Path, to: &Path) {
+    walk(from, &mut |path, _| {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(path, &target).unwrap();
+    });
+}
+
+/// Where archives are, as the program finds it outside manifests.
+#[allow(clippy::disallowed_methods, reason = "a test has no command line")]
+pub fn mirrors() -> MirrorMap {
+    let mut mirrors = mirrors::load_host(Path::new("/etc/apt"));
+    let environment = std::env::var("COMPOSE_MIRROR").unwrap_or_default();
+    mirrors.extend(mirrors::parse_pairs(environment.split_whitespace()).unwrap());
+    mirrors
+}

@@ -1,0 +1,13 @@
+//! The whole program on the real Debian archive, through the host's own apt sources.
+//!
+//! Needs root or a user with subordinate ids, and the archive; some tests need more. A test says what it lacks and is
+//! skipped, or fails where `COMPOSE_TESTS=all`. Downloaded packages are kept in the build folder for the next run; locks
+//! are made anew by each, so that the tests hold when the archive moves on.
+
+mod again;
+mod boot;
+mod fixture;
+mod same;
+#[path = "../support/mod.rs"]
+mod support;
+mod tree;

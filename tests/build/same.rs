@@ -1,0 +1,95 @@
+//! The same lock gives the same bytes, whoever builds where.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::fixture::{self, SHIPPED, Scene, path_of};
+use crate::support::needs::{self, needs};
+use crate::support::program::{PROGRAM, run};
+
+/// Both outputs that are files.
+const FORMATS: [&str; 4] = ["--format", "root.img", "--format", "tar"];
+
+/// The user that one build runs as, for as long as the test lasts.
+const USER: &str = "compose-test";
+
+#[test]
+fn the_image_is_the_same_for_everyone() {
+    let Some(reference) = needs(fixture::built()) else { return };
+    let expected = SHIPPED.map(|name| digests(&reference.build(name, &FORMATS).result()));
+
+    let elsewhere = fixture::cold().unwrap();
+    for (name, expected) in SHIPPED.iter().zip(&expected) {
+        assert_eq!(&elsewhere_with_one_job(&elsewhere, name), expected, "{name}, elsewhere, with one job");
+    }
+    drop(elsewhere);
+
+    let Some(user) = needs(User::new()) else { return };
+    for (name, expected) in SHIPPED.iter().zip(&expected) {
+        assert_eq!(&user.build(name), expected, "{name}, as an ordinary user with four jobs");
+    }
+}
+
+/// The digests that a build prints, without the paths.
+fn digests(stdout: &str) -> Vec<String> {
+    stdout.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+/// Builds in another store, folder and working directory, with one job, another umask, locale and time zone.
+fn elsewhere_with_one_job(scene: &Scene, name: &str) -> Vec<String> {
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$@\"", "sh", PROGRAM, "--jobs", "1", "build"]).args(FORMATS);
+    command.arg(scene.path(&path_of(name))).arg("--store").arg(scene.path("store"));
+    command.arg("--output").arg(scene.path("a folder, with: odd\\name/out"));
+    command.current_dir("/").env("TZ", "Asia/Tokyo").env("LC_ALL", "tr_TR.UTF-8").env("LANG", "de_DE.UTF-8");
+    digests(&run(&mut command).result())
+}
+
+/// An ordinary user with subordinate ids, with a project and the program in the home folder.
+struct User {
+    home: tempfile::TempDir,
+}
+
+impl User {
+    /// Makes the user, which only root can.
+    fn new() -> Result<Self, String> {
+        needs::root()?;
+        let scene = fixture::cold()?;
+        let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+        fixture::copy(scene.folder.path(), &home.path().join("project"));
+        fs::copy(PROGRAM, home.path().join("compose")).map_err(|e| e.to_string())?;
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
+        let user = Self { home };
+        user.remove();
+        let folder = user.home.path();
+        run(Command::new("useradd").args(["--no-create-home", "--home-dir"]).arg(folder).arg(USER)).or_reason()?;
+        let subordinate = |file: &str| fs::read_to_string(file).unwrap_or_default().contains(USER);
+        if !subordinate("/etc/subuid") || !subordinate("/etc/subgid") {
+            let ranges = ["--add-subuids", "500000000-500065535", "--add-subgids", "500000000-500065535"];
+            run(Command::new("usermod").args(ranges).arg(USER)).or_reason()?;
+        }
+        run(Command::new("chown").arg("-R").arg(format!("{USER}:")).arg(folder)).or_reason()?;
+        Ok(user)
+    }
+
+    fn build(&self, name: &str) -> Vec<String> {
+        let path = |path: &str| self.home.path().join(path);
+        let mut command = Command::new("runuser");
+        command.args(["-u", USER, "--"]).arg(path("compose")).args(["--jobs", "4", "build"]).args(FORMATS);
+        command.arg(path_of(name)).env("HOME", path("")).current_dir(path("project"));
+        digests(&run(&mut command).result())
+    }
+
+    fn remove(&self) {
+        if fs::read_to_string("/etc/passwd").is_ok_and(|text| text.contains(&format!("\n{USER}:"))) {
+            run(Command::new("userdel").arg(USER)).result();
+        }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}

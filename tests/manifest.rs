@@ -1,0 +1,274 @@
+//! Manifests as people write them: what they come to, and what is said of mistakes.
+
+use std::fs;
+use std::path::Path;
+
+use compose::arch::Architecture;
+use compose::error::hints;
+use compose::manifest::{self, AddedContent, Base, Manifest, OutputFormat};
+
+const SMALL: &str = "\
+name: small
+format: deb
+architectures: [amd64]
+archives:
+- id: debian
+  suites: [trixie]
+  components: [main]
+  signed-by: keyring.gpg
+";
+
+/// Files of a manifest, in a folder of their own; `main.yaml` is the manifest.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let new = Self(folder);
+        new.write("keyring.gpg", "a key");
+        for (name, text) in files {
+            new.write(name, text);
+        }
+        new
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        compose::durable::write(&path, text.as_bytes()).unwrap();
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn load(&self) -> anyhow::Result<Manifest> {
+        manifest::load(&self.path().join("main.yaml"))
+    }
+
+    /// The error and its hints, one a line, with the folder's name taken out.
+    fn mistake(&self) -> String {
+        let error = self.load().expect_err("a mistake");
+        let mut lines = vec![format!("{error:#}")];
+        lines.extend(hints(&error).into_iter().map(|hint| format!("hint: {hint}")));
+        lines.join("\n").replace(&format!("{}/", self.path().display()), "")
+    }
+}
+
+#[test]
+fn a_small_manifest_has_defaults() {
+    let files = Files::new(&[("main.yaml", SMALL)]);
+    let manifest = files.load().unwrap();
+    assert_eq!(manifest.name, "small");
+    assert_eq!(manifest.base, Base::Required);
+    assert!(!manifest.recommends);
+    assert_eq!(manifest.outputs, [OutputFormat::RootImg]);
+    assert_eq!((manifest.image.size, manifest.image.slack, manifest.image.label.as_str()), (None, 128 << 20, "root"));
+    let archive = &manifest.archives[0];
+    assert_eq!(archive.signed_by.as_deref(), Some(files.path().join("keyring.gpg").as_path()));
+    assert!(archive.check_valid_until && !archive.trusted && archive.priority.is_none());
+}
+
+#[test]
+fn includes_come_first_and_the_includer_wins() {
+    let base = "\
+include: [deeper/deepest.yaml]
+name: base
+format: deb
+base: essential
+packages: [a, b (>= 1)]
+archives:
+- id: debian
+  suites: [trixie]
+  components: [main]
+  signed-by: keyring.gpg
+  priority: 100
+image: {size: 1G, label: base}
+";
+    let deepest = "\
+architectures: [arm64, amd64]
+packages: [z, a]
+files:
+- {path: /etc/a, source: a.txt}
+- {path: /etc/b, content: first}
+";
+    let main = "\
+name: main
+include: [base.yaml, deeper/deepest.yaml]
+packages: [c=2-1, a]
+exclude: [systemd]
+outputs: [tar]
+archives:
+- id: debian
+  suites: [trixie-updates]
+  check-valid-until: false
+- id: local
+  suites: [./]
+  trusted: true
+  uris: ['file:///pool']
+users:
+- {name: user, groups: [sudo, qubes], password-hash: ''}
+files:
+- {path: /etc/b, content: second, mode: 0600}
+- {path: /etc/link, link: b}
+- {path: /srv/data, directory: true, mode: '1777', owner: user}
+image: {label: main}
+";
+    let files = Files::new(&[
+        ("main.yaml", main),
+        ("base.yaml", base),
+        ("deeper/deepest.yaml", deepest),
+        ("deeper/a.txt", "contents"),
+    ]);
+    let m = files.load().unwrap();
+    assert_eq!((m.name.as_str(), m.base), ("main", Base::Essential));
+    assert_eq!(m.architectures.iter().map(Architecture::as_str).collect::<Vec<_>>(), ["amd64", "arm64"]);
+    let requests: Vec<String> = m.packages.iter().map(|p| format!("{} {:?}", p.name, p.version)).collect();
+    assert_eq!(requests, ["z None", "a None", "b Some((\">=\", \"1\"))", "c Some((\"=\", \"2-1\"))"]);
+    assert_eq!(m.archives.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["debian", "local"]);
+    assert_eq!(m.archives[0].suites, ["trixie", "trixie-updates"]);
+    assert_eq!((m.archives[0].priority, m.archives[0].check_valid_until), (Some(100), false));
+    let modes: Vec<_> = m.files.iter().map(|f| (f.path.as_str(), f.mode, f.owner.as_str())).collect();
+    assert_eq!(
+        modes,
+        [
+            ("/etc/a", 0o644, "root"),
+            ("/etc/b", 0o600, "root"),
+            ("/etc/link", 0o644, "root"),
+            ("/srv/data", 0o1777, "user")
+        ]
+    );
+    assert_eq!(m.files[0].content, AddedContent::Bytes(b"contents".to_vec()));
+    assert_eq!(m.files[1].content, AddedContent::Bytes(b"second".to_vec()));
+    assert_eq!((m.image.size, m.image.label.as_str()), (Some(1 << 30), "main"));
+}
+
+#[test]
+fn the_digest_is_of_values() {
+    let files = Files::new(&[("main.yaml", SMALL)]);
+    let digest = files.load().unwrap().digest;
+    files.write("main.yaml", &format!("# a comment\n{}", SMALL.replace("[amd64]", "\n- amd64")));
+    assert_eq!(files.load().unwrap().digest, digest);
+    files.write("elsewhere/key.gpg", "a key");
+    files.write("main.yaml", &SMALL.replace("keyring.gpg", "elsewhere/key.gpg"));
+    assert_eq!(files.load().unwrap().digest, digest);
+    files.write("elsewhere/key.gpg", "another key");
+    assert_ne!(files.load().unwrap().digest, digest);
+    files.write("main.yaml", &format!("{SMALL}recommends: true\n"));
+    assert_ne!(files.load().unwrap().digest, digest);
+}
+
+/// What is added to [`SMALL`], and what is said of it.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "pakages: [a]",
+        "main.yaml:9:1: unknown field `pakages`, expected one of `name`, `format`, `include`, `architectures`, `archives`, `base`, `recommends`, `packages`, `exclude`, `groups`, `users`, `files`, `outputs`, `image`, `tools`\nhint: did you mean `packages`?",
+    ),
+    (
+        "base: requird",
+        "main.yaml:9:7: base: unknown base `requird`, expected one of `essential`, `required`, `standard`, `none`\nhint: did you mean `required`?",
+    ),
+    (
+        "outputs: [tar, rot.img]",
+        "main.yaml:9:16: outputs[1]: unknown output `rot.img`, expected one of `root.img`, `tar`, `ostree`\nhint: did you mean `root.img`?",
+    ),
+    ("recommends: yes", "main.yaml:9:13: recommends: unknown truth value `yes`, expected one of `true`, `false`"),
+    (
+        "packages:\n- good\n- bad package",
+        "main.yaml:11:3: `bad package` is not a package relation: a package name has lower-case letters, digits and `+-.`, beginning with a letter or digit",
+    ),
+    ("packages: [a (>> x)]", "main.yaml:9:12: `x` is not a version: [EPOCH:]UPSTREAM[-REVISION] is expected"),
+    (
+        "packages: [a (!= 1)]",
+        "main.yaml:9:12: `a (!= 1)` is not a package relation: expected one of `<<`, `<=`, `=`, `>=`, `>>`",
+    ),
+    ("packages: [a]\nexclude: [a]", "main.yaml:9:12: `a` is asked for and excluded"),
+    ("exclude: [a (>= 1)]", "main.yaml:9:11: `a (>= 1)` has a version: a package is excluded by name alone"),
+    (
+        "image: {size: 1GB}",
+        "main.yaml:9:15: image.size: `1GB` is not a size: a number of bytes, or one with K, M, G or T, is expected",
+    ),
+    ("image: {label: a-label-that-is-long}", "main.yaml:9:16: a volume label has at most 16 bytes"),
+    (
+        "tools: {archives: [{id: x, suites: [y]}]}",
+        "main.yaml:9:25: the archive `x` has neither `signed-by`, the keyring its metadata is checked against, nor `trusted: true`",
+    ),
+    (
+        "users:\n- name: A",
+        "main.yaml:10:9: `A` is not a user name: up to 32 lower-case letters, digits, `-` and `_` are expected, beginning with a letter or `_`",
+    ),
+    (
+        "users:\n- {name: a, shel: /bin/sh}",
+        "main.yaml:10:13: users[0]: unknown field `shel`, expected one of `name`, `uid`, `group`, `groups`, `gecos`, `home`, `shell`, `password-hash`, `system`\nhint: did you mean `shell`?",
+    ),
+    (
+        "files:\n- path: /a/../b\n  content: x",
+        "main.yaml:10:9: `/a/../b` is not a path in the root: `/etc/motd` is one",
+    ),
+    (
+        "files:\n- path: /a\n  content: x\n  link: y",
+        "main.yaml:10:9: `/a` needs exactly one of `content`, `source`, `link` and `directory: true`",
+    ),
+    (
+        "files:\n- path: /a\n  source: missing",
+        "main.yaml:11:11: cannot read missing: No such file or directory (os error 2)",
+    ),
+    (
+        "files:\n- path: /a\n  content: x\n  mode: 99",
+        "main.yaml:12:9: files[0].mode: `99` is not a file mode: octal digits up to 7777 are expected",
+    ),
+    (
+        "include: [missing.yaml]",
+        "main.yaml:9:11: cannot read the include missing.yaml: No such file or directory (os error 2)",
+    ),
+    ("include: [main.yaml]", "main.yaml:9:11: files include each other: main.yaml -> main.yaml"),
+    ("name: twice", "main.yaml:9:1: duplicate field `name`"),
+    ("packages: a", "main.yaml:9:11: packages: invalid type: string \"a\", expected a sequence"),
+];
+
+#[test]
+fn mistakes_name_their_place_and_the_right_word() {
+    for (text, expected) in MISTAKES {
+        let files = Files::new(&[("main.yaml", &format!("{SMALL}{text}\n"))]);
+        assert_eq!(files.mistake(), *expected, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_in_what_is_there() {
+    for (from, to, expected) in [
+        (
+            "amd64",
+            "amd46",
+            "main.yaml:3:17: architectures[0]: unknown architecture `amd46`, expected one of `amd64`, `arm64`, `armel`, `armhf`, `i386`, `mips64el`, `ppc64el`, `riscv64`, `s390x`\nhint: did you mean `amd64`?",
+        ),
+        (
+            "signed-by: keyring.gpg",
+            "signed-by: no.gpg",
+            "main.yaml:8:14: cannot read no.gpg: No such file or directory (os error 2)",
+        ),
+        ("  suites: [trixie]\n", "", "main.yaml:5:7: the archive `debian` has no `suites`"),
+        (
+            "- id: debian\n",
+            "- id: debian\n  suites: [a]\n  trusted: true\n- id: debian\n",
+            "main.yaml:8:7: the archive `debian` stands twice in this file",
+        ),
+        ("name: small\n", "", "main.yaml:1:1: `name` is missing here and in all includes: it names locks and outputs"),
+        (
+            "name: small",
+            "name: Small one",
+            "main.yaml:1:7: `Small one` is not a name: lower-case letters, digits and `-._+` are expected, beginning with a letter or digit",
+        ),
+    ] {
+        let files = Files::new(&[("main.yaml", &SMALL.replace(from, to))]);
+        assert_eq!(files.mistake(), expected);
+    }
+}
+
+#[test]
+fn a_mistake_in_an_include_names_the_include() {
+    let main = format!("include: [a.yaml, b.yaml]\n{SMALL}");
+    let files = Files::new(&[("main.yaml", &main), ("a.yaml", "packages: [a]\n"), ("b.yaml", "packages:\n- b (\n")]);
+    assert_eq!(files.mistake(), "b.yaml:2:3: `b (` is not a package relation: a closing `)` is missing");
+    fs::remove_file(files.path().join("main.yaml")).unwrap();
+    assert_eq!(files.mistake(), "cannot read main.yaml: No such file or directory (os error 2)");
+}
