@@ -28,7 +28,6 @@ pub fn execute(plan: &Path) -> i32 {
 }
 
 fn prepare(plan: &Path) -> Result<Plan> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let text = fs::read(plan).with_context(|| format!("cannot read the plan {}", plan.display()))?;
     fs::remove_file(plan)?;
     serde_json::from_slice(&text).context("the plan is damaged")
@@ -67,6 +66,8 @@ fn enter_namespaces() -> Result<()> {
         | UnshareFlags::NEWNET;
     // SAFETY: new namespaces have no effect on memory or file descriptors.
     unsafe { rustix::thread::unshare_unsafe(flags) }.context("cannot make namespaces")?;
+    // Only now: a new user namespace takes the setting away, see PR_SET_PDEATHSIG(2const).
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     fs::File::from(writes).write_all(b"u")?;
     match rustix::process::waitpid(Some(helper), WaitOptions::empty())? {
         Some((_, status)) if status.exit_status() == Some(0) => Ok(()),
