@@ -23,7 +23,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(folder)
 }
 
-/// As [`write`], but leaves a file alone that already has these bytes. Tells whether it wrote.
+/// As [`write()`], but leaves a file alone that already has these bytes. Tells whether it wrote.
 pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
     match fs::read(path) {
         Ok(old) if old == bytes => Ok(false),

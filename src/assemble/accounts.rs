@@ -1,5 +1,7 @@
 //! The manifest's groups, users and files in the root.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 
 use super::merge::make_directory;
@@ -10,10 +12,8 @@ use crate::store::{Attributes, Content, ObjectWriter, Store, Tree, split};
 /// The commands that make the manifest's groups and users, with the root's own shadow-utils.
 pub fn account_scripts(manifest: &Manifest, root_has_user: &dyn Fn(&str) -> bool) -> Vec<Script> {
     let groups = manifest.groups.iter().map(add_group);
-    let users = manifest.users.iter().map(|user| match root_has_user(&user.name) {
-        true => change_user(user),
-        false => add_user(user),
-    });
+    let users =
+        manifest.users.iter().map(|user| if root_has_user(&user.name) { change_user(user) } else { add_user(user) });
     groups.chain(users).collect()
 }
 
@@ -77,7 +77,7 @@ pub fn add_files(store: &Store, writer: &ObjectWriter, tree: &mut Tree, files: &
 fn add_file(writer: &ObjectWriter, tree: &mut Tree, file: &AddedFile, uid: u32, gid: u32) -> Result<()> {
     let path = file.path.trim_matches('/');
     let (folder, name) = split(path);
-    let attributes = |kind: u32, mode: u32| Attributes { uid, gid, mode: kind | mode, xattrs: Default::default() };
+    let attributes = |kind: u32, mode: u32| Attributes { uid, gid, mode: kind | mode, xattrs: BTreeMap::default() };
     let mut at = &mut tree.root;
     for part in folder.split('/').filter(|p| !p.is_empty()) {
         if at.files.contains_key(part) {

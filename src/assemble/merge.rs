@@ -8,7 +8,7 @@ use crate::digest::Sha256;
 use crate::package::{DatabaseContent, Installation, MemberKind, Part, Record};
 use crate::store::{Attributes, Content, Directory, Node, ObjectWriter, Tree, split};
 
-/// The most links that a path may lead through, as in path_resolution(7).
+/// The most links that a path may lead through, as in `path_resolution(7)`.
 const MAX_LINKS: usize = 40;
 
 /// Merges the packages of an installation in its order, with its database.
@@ -51,9 +51,9 @@ pub fn root_file(permissions: u32) -> Attributes {
 
 /// The directory at a path without links, made with mode 0755 where it is missing.
 pub fn make_directory<'a>(root: &'a mut Directory, path: &str) -> &'a mut Directory {
-    path.split('/').filter(|p| !p.is_empty()).fold(root, |dir, name| {
-        dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755))
-    })
+    path.split('/')
+        .filter(|p| !p.is_empty())
+        .fold(root, |dir, name| dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755)))
 }
 
 struct Merger<'a> {
@@ -140,12 +140,8 @@ impl<'a> Merger<'a> {
 
     fn add_directory(&mut self, package: usize, record: &Record, path: &str) -> Result<()> {
         let member = &record.member;
-        let attributes = Attributes {
-            uid: member.uid,
-            gid: member.gid,
-            mode: 0o040_000 | member.mode,
-            xattrs: BTreeMap::new(),
-        };
+        let attributes =
+            Attributes { uid: member.uid, gid: member.gid, mode: 0o040_000 | member.mode, xattrs: BTreeMap::new() };
         if path.is_empty() {
             if self.owners.insert(String::new(), package).is_none() {
                 self.tree.root.attributes = attributes;
@@ -208,13 +204,12 @@ impl<'a> Merger<'a> {
         if folder.is_empty() {
             return Ok(name.to_owned());
         }
-        let real = match self.folders.get(folder) {
-            Some(real) => real.clone(),
-            None => {
-                let real = self.follow(folder)?;
-                self.folders.insert(folder.to_owned(), real.clone());
-                real
-            }
+        let real = if let Some(real) = self.folders.get(folder) {
+            real.clone()
+        } else {
+            let real = self.follow(folder)?;
+            self.folders.insert(folder.to_owned(), real.clone());
+            real
         };
         Ok(if real.is_empty() { name.to_owned() } else { format!("{real}/{name}") })
     }
@@ -225,7 +220,7 @@ impl<'a> Merger<'a> {
         let mut links = 0;
         while let Some(part) = todo.pop() {
             match part.as_str() {
-                "" | "." => continue,
+                "" | "." => {}
                 // As in a real root, `..` stops at the top.
                 ".." => drop(real.pop()),
                 _ => match self.tree.root.find(&real.join("/")).and_then(|d| d.files.get(&part)) {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
+use crate::error::Hint;
 use crate::import::{self, Commits};
 use crate::lock::{Lock, Package};
 use crate::manifest::Manifest;
@@ -90,7 +91,8 @@ pub fn run(
     let plan = plan(store, &tree, installation.as_ref(), &scratch, steps)?;
     let task = progress.task("configure", Unit::Items, 0);
     sandbox::run(program, store.work(), &plan, &mut |line| progress.detail(line))
-        .with_context(|| format!("cannot configure {}", manifest.name))?;
+        .with_context(|| format!("cannot configure {}", manifest.name))
+        .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
     drop(task);
     store.discard(store.work().join(LOWER));
     store::apply_upper(&writer, &mut tree, &scratch.upper())?;
@@ -115,7 +117,11 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, co
     let tree = merge::merge(installation.as_ref(), &store.writer())?;
     let mut steps = plan_steps(installation.as_ref(), manifest, lock.date);
     let mut shell = step(
-        Script { label: "the shell".to_owned(), command: vec!["/bin/sh".to_owned(), "-i".to_owned()], environment: Vec::new() },
+        Script {
+            label: "the shell".to_owned(),
+            command: vec!["/bin/sh".to_owned(), "-i".to_owned()],
+            environment: Vec::new(),
+        },
         lock.date,
     );
     shell.input = Input::Inherit;
@@ -169,7 +175,8 @@ fn open(store: &Store, format: Format, packages: &[Package], commits: &Commits) 
                 control.insert(record.member.path.clone(), text);
             }
         }
-        let (name, architecture, depends) = (package.name.clone(), package.architecture.clone(), package.depends.clone());
+        let (name, architecture, depends) =
+            (package.name.clone(), package.architecture.clone(), package.depends.clone());
         Ok(Unpacked { name, architecture, depends, records, control })
     });
     format.installation(unpacked.collect::<Result<_>>()?)
@@ -187,11 +194,22 @@ fn step(script: Script, date: Timestamp) -> Step {
         ENVIRONMENT.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     environment.insert("SOURCE_DATE_EPOCH".to_owned(), date.seconds().to_string());
     environment.extend(script.environment);
-    Step { label: script.label, command: script.command, environment: environment.into_iter().collect(), input: Input::Null }
+    Step {
+        label: script.label,
+        command: script.command,
+        environment: environment.into_iter().collect(),
+        input: Input::Null,
+    }
 }
 
 /// Checks the merged tree out and plans the sandbox over it.
-fn plan(store: &Store, tree: &Tree, installation: &dyn Installation, scratch: &Scratch, steps: Vec<Step>) -> Result<Plan> {
+fn plan(
+    store: &Store,
+    tree: &Tree,
+    installation: &dyn Installation,
+    scratch: &Scratch,
+    steps: Vec<Step>,
+) -> Result<Plan> {
     let lower = store.work().join(LOWER);
     store::check_out(store, &tree.root, &lower)?;
     // The top of the overlay shows the attributes of its upper layer.

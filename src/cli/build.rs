@@ -9,10 +9,10 @@ use compose::arch::Architecture;
 use compose::digest::Sha256;
 use compose::error::Hint;
 use compose::finalize::{self, Artifact};
+use compose::import::{self, Commits, LookUp};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
 use compose::progress::Progress;
-use compose::import::{self, Commits, LookUp};
 use compose::store::{PendingRefs, Store, Tree};
 use compose::{assemble, fetch};
 
@@ -107,7 +107,13 @@ pub struct Obtained {
 }
 
 /// Fetches and imports those of the packages that the store does not have.
-pub fn obtain(store: &Store, manifest: &Manifest, lock: &Lock, packages: &[Package], settings: &Settings) -> Result<Obtained> {
+pub fn obtain(
+    store: &Store,
+    manifest: &Manifest,
+    lock: &Lock,
+    packages: &[Package],
+    settings: &Settings,
+) -> Result<Obtained> {
     let LookUp { mut commits, missing } = import::look_up(store, lock.format, &packages.iter().collect::<Vec<_>>())?;
     let (reused, imported) = (commits.len(), missing.len());
     let (mut fetched, mut pending) = (0, None);
@@ -195,12 +201,19 @@ impl Summary {
     fn print(&self, manifest: &Manifest, lock: &Lock, artifacts: &[Artifact], template: Sha256, settings: &Settings) {
         let tell = |line: &str| settings.terminal.note(line);
         let total: u64 = lock.packages.iter().map(|p| p.size).sum();
-        tell(&format!("{} {}: {} packages, {}", manifest.name, lock.architecture, lock.packages.len(), terminal::size(total)));
+        tell(&format!(
+            "{} {}: {} packages, {}",
+            manifest.name,
+            lock.architecture,
+            lock.packages.len(),
+            terminal::size(total)
+        ));
         if self.notes.is_empty() && artifacts.iter().all(|a| a.reused) {
             tell("nothing to do: everything is as the lock says");
         }
         self.notes.iter().for_each(|line| tell(line));
-        let times: Vec<_> = self.times.iter().map(|(name, time)| format!("{name} {}", terminal::seconds(*time))).collect();
+        let times: Vec<_> =
+            self.times.iter().map(|(name, time)| format!("{name} {}", terminal::seconds(*time))).collect();
         tell(&times.join(", "));
         tell(&format!("template/{}/{} is {template}", manifest.name, lock.architecture));
         for artifact in artifacts {

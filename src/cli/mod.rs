@@ -97,19 +97,18 @@ fn run(arguments: &Arguments) -> Result<Answer> {
 
 /// An error as its chain of causes, then its hints.
 fn report(error: &anyhow::Error, color: settings::Color) {
-    let mut text = format!("{} {error}\n", terminal::bold_red("error:", color));
+    let mut lines = vec![format!("{} {error}", terminal::bold_red("error:", color))];
     let mut said = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         // Some libraries repeat their cause in their own words.
         if !said.contains(&cause) {
-            text.push_str(&format!("  caused by: {}\n", cause.replace('\n', "\n    ")));
+            lines.push(format!("  caused by: {}", cause.replace('\n', "\n    ")));
         }
         said.push_str(&cause);
     }
-    for hint in error::hints(error) {
-        text.push_str(&format!("{} {hint}\n", terminal::bold_green("hint:", color)));
-    }
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let hints = error::hints(error).into_iter();
+    lines.extend(hints.map(|hint| format!("{} {hint}", terminal::bold_green("hint:", color))));
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
 }
 
 fn exit_code(code: i32) -> ExitCode {

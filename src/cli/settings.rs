@@ -1,5 +1,6 @@
 //! Options of every command, and what they come to with the environment and the user's configuration.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ pub struct Global {
 /// When to use colours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
     Always,
@@ -87,8 +88,11 @@ impl Global {
         let folder = |name: &str, below: &str| {
             variable(name).map(PathBuf::from).or_else(|| home.as_ref().map(|home| home.join(below)))
         };
-        let store = self.store.clone().or_else(|| folder("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("compose")));
-        let store = store.ok_or_else(|| anyhow!("there is no place for the store: HOME is not set")).hint(|| "give --store DIR")?;
+        let store =
+            self.store.clone().or_else(|| folder("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("compose")));
+        let store = store
+            .ok_or_else(|| anyhow!("there is no place for the store: HOME is not set"))
+            .hint(|| "give --store DIR")?;
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -96,7 +100,7 @@ impl Global {
         };
         let configuration = match folder("XDG_CONFIG_HOME", ".config") {
             Some(folder) => mirrors::load_configuration(&folder.join("compose/config.yaml"))?,
-            None => Default::default(),
+            None => BTreeMap::default(),
         };
         let environment = variable("COMPOSE_MIRROR").unwrap_or_default();
         Ok(Settings {

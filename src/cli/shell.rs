@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use compose::arch::Architecture;
-use compose::{assemble, lock, manifest};
 use compose::store::Store;
+use compose::{assemble, lock, manifest};
 
 use super::settings::{self, Settings};
 use super::{Answer, build};

@@ -88,8 +88,12 @@ fn describe(change: Change<'_>) -> String {
     match change {
         Change::Added(p) => format!("added {} {}", p.name, p.version),
         Change::Removed(p) => format!("removed {} {}", p.name, p.version),
-        Change::Upgraded(old, new) => format!("upgraded {} {} → {} ({})", new.name, old.version, new.version, new.archive),
+        Change::Upgraded(old, new) => {
+            format!("upgraded {} {} → {} ({})", new.name, old.version, new.version, new.archive)
+        }
         Change::Downgraded(old, new) => format!("downgraded {} {} → {}", new.name, old.version, new.version),
-        Change::Replaced(old, new) => format!("replaced {} {}: another file ({} → {})", new.name, new.version, old.sha256, new.sha256),
+        Change::Replaced(old, new) => {
+            format!("replaced {} {}: another file ({} → {})", new.name, new.version, old.sha256, new.sha256)
+        }
     }
 }

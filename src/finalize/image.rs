@@ -67,9 +67,11 @@ pub(super) fn write(
 
 fn mke2fs(options: &ImageOptions, identity: Sha256, image: &str, size: u64, inodes: u64, date: Timestamp) -> Step {
     let hash_seed = uuid(Sha256::of(format!("hash-seed {identity}").as_bytes()));
-    let mut command: Vec<String> = ["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096"].map(str::to_owned).to_vec();
+    let mut command: Vec<String> =
+        ["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096"].map(str::to_owned).to_vec();
     command.extend(["-U".to_owned(), uuid(identity), "-L".to_owned(), options.label.clone()]);
-    command.extend(["-E".to_owned(), format!("hash_seed={hash_seed},lazy_itable_init=0,lazy_journal_init=0,nodiscard")]);
+    command
+        .extend(["-E".to_owned(), format!("hash_seed={hash_seed},lazy_itable_init=0,lazy_journal_init=0,nodiscard")]);
     // Room for the files, and for half as many again.
     let wanted = inodes + inodes / 2;
     if wanted > size / BYTES_PER_INODE {
@@ -90,7 +92,7 @@ fn uuid(digest: Sha256) -> String {
     let mut bytes: [u8; 16] = std::array::from_fn(|i| digest.as_bytes()[i]);
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

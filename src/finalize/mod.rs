@@ -102,7 +102,12 @@ fn ending(format: OutputFormat) -> Option<&'static str> {
 }
 
 /// Writes one output as `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for [`OutputFormat::Ostree`].
-pub fn run(request: &Request<'_>, format: OutputFormat, tree: &mut Option<Tree>, progress: &dyn Progress) -> Result<Option<Artifact>> {
+pub fn run(
+    request: &Request<'_>,
+    format: OutputFormat,
+    tree: &mut Option<Tree>,
+    progress: &dyn Progress,
+) -> Result<Option<Artifact>> {
     let Some(ending) = ending(format) else { return Ok(None) };
     let Request { store, lock, folder, .. } = request;
     let identity = identity(request, format)?;
@@ -122,7 +127,9 @@ pub fn run(request: &Request<'_>, format: OutputFormat, tree: &mut Option<Tree>,
         OutputFormat::RootImg => {
             image::write(store, request.program, lock, &request.manifest.image, tree, identity, &file)?;
         }
-        OutputFormat::Tar => tar::write(&store.reader(), tree, lock.date, std::io::BufWriter::new(File::create_new(&file)?))?,
+        OutputFormat::Tar => {
+            tar::write(&store.reader(), tree, lock.date, std::io::BufWriter::new(File::create_new(&file)?))?;
+        }
         OutputFormat::Ostree => {}
     }
     let written = File::open(&file)?;

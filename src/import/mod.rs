@@ -18,7 +18,9 @@ use crate::digest::Sha256;
 use crate::lock;
 use crate::package::{Format, Member, MemberKind, MemberSink, Part, Record};
 use crate::progress::{Progress, Unit};
-use crate::store::{self, Attributes, Content, Directory, NewCommit, ObjectReader, ObjectWriter, PendingRefs, Store, Tree};
+use crate::store::{
+    self, Attributes, Content, Directory, NewCommit, ObjectReader, ObjectWriter, PendingRefs, Store, Tree,
+};
 
 /// The only value of the commit metadata `import` that [`look_up`] takes as done. To be raised when the tree's form changes.
 const VERSION: &str = "1";
@@ -148,7 +150,8 @@ impl<'a> Importer<'a> {
     }
 
     fn store_object(&mut self, member: &Member, content: &mut dyn Read) -> Result<Option<Sha256>> {
-        let mut attributes = Attributes { uid: member.uid, gid: member.gid, mode: member.mode, xattrs: BTreeMap::new() };
+        let mut attributes =
+            Attributes { uid: member.uid, gid: member.gid, mode: member.mode, xattrs: BTreeMap::new() };
         let settable = member.xattrs.iter().filter(|(name, _)| is_settable(name));
         attributes.xattrs = settable.map(|(name, value)| (name.clone(), value.clone())).collect();
         match &member.kind {
@@ -201,7 +204,7 @@ fn tree_path(member: &Member) -> String {
 
 /// The directory at a path, made with mode 0755 where the package does not list it.
 fn make_directory<'a>(root: &'a mut Directory, path: &str) -> &'a mut Directory {
-    path.split('/').filter(|p| !p.is_empty()).fold(root, |dir, name| {
-        dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755))
-    })
+    path.split('/')
+        .filter(|p| !p.is_empty())
+        .fold(root, |dir, name| dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755)))
 }

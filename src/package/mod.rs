@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use install::{DatabaseContent, DatabaseFile, Installation, Residue, Script, Treatment, Unpacked};
 
-use crate::digest::Sha256;
 use crate::arch::Architecture;
+use crate::digest::Sha256;
 use crate::manifest::PackageRequest;
 use crate::source::Index;
 use universe::Universe;

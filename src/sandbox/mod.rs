@@ -141,9 +141,9 @@ pub fn run_fed(
     std::thread::scope(|scope| {
         let feeder = scope.spawn(move || feed(input));
         let ended = wait(&mut child, plan, &mut |_| {});
-        let fed = feeder.join().map_err(|_| anyhow!("the writer to the sandbox panicked"))?;
+        let written = feeder.join().map_err(|_| anyhow!("the writer to the sandbox panicked"))?;
         // A program that failed closed the pipe: its own words say more than the writer's.
-        ended.and(fed)
+        ended.and(written)
     })
 }
 
@@ -265,7 +265,7 @@ impl Drop for Scratch {
     }
 }
 
-/// `MemAvailable` of /proc/meminfo, proc_meminfo(5), in bytes.
+/// `MemAvailable` of `/proc/meminfo`, `proc_meminfo(5)`, in bytes.
 fn available_memory() -> Option<u64> {
     let text = std::io::read_to_string(File::open("/proc/meminfo").ok()?).ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;

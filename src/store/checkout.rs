@@ -21,9 +21,7 @@ fn write_directory(objects: &Path, dir: &Directory, target: &Path) -> Result<()>
     for (name, leaf) in &dir.files {
         write_file(objects, *leaf, &target.join(name))?;
     }
-    dir.directories
-        .par_iter()
-        .try_for_each(|(name, child)| write_directory(objects, child, &target.join(name)))?;
+    dir.directories.par_iter().try_for_each(|(name, child)| write_directory(objects, child, &target.join(name)))?;
     set_directory_attributes(target, &dir.attributes)
 }
 

@@ -148,7 +148,9 @@ impl Store {
             .list_refs(Some(prefix), gio::Cancellable::NONE)
             .with_context(|| format!("cannot list the refs below {prefix}"))?;
         refs.into_iter()
-            .map(|(name, rev)| Ok((format!("{prefix}/{}", name.trim_start_matches(prefix).trim_start_matches('/')), rev.parse()?)))
+            .map(|(name, rev)| {
+                Ok((format!("{prefix}/{}", name.trim_start_matches(prefix).trim_start_matches('/')), rev.parse()?))
+            })
             .collect()
     }
 
@@ -194,8 +196,7 @@ impl Store {
     /// The root directory's tree and meta objects, and the metadata under `compose.`, of a commit.
     pub fn read_commit(&self, commit: Sha256) -> Result<((Sha256, Sha256), BTreeMap<String, String>)> {
         let damaged = || format!("the commit {commit} in {} is damaged", self.root.display());
-        let variant =
-            self.repo.load_variant(ostree::ObjectType::Commit, &commit.to_hex()).with_context(damaged)?;
+        let variant = self.repo.load_variant(ostree::ObjectType::Commit, &commit.to_hex()).with_context(damaged)?;
         let metadata = glib::VariantDict::new(Some(&variant.child_value(0)));
         let mut facts = BTreeMap::new();
         for entry in variant.child_value(0).iter() {
@@ -271,7 +272,10 @@ fn commit_variant(commit: &NewCommit) -> Variant {
         metadata.push(DictEntry::new(format!("compose.{key}"), value.to_variant()));
     }
     let parent = commit.parent.map_or_else(Vec::new, |p| p.as_bytes().to_vec());
-    let related = Variant::array_from_iter_with_type(glib::VariantTy::new("(say)").unwrap_or(glib::VariantTy::TUPLE), []as [Variant; 0]);
+    let related = Variant::array_from_iter_with_type(
+        glib::VariantTy::new("(say)").unwrap_or(glib::VariantTy::TUPLE),
+        [] as [Variant; 0],
+    );
     let seconds = u64::try_from(commit.date.seconds()).unwrap_or(0).to_be();
     Variant::tuple_from_iter([
         metadata.to_variant(),

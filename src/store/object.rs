@@ -180,7 +180,7 @@ impl ObjectWriter {
         Ok(checksum)
     }
 
-    /// A file without a name, which vanishes unless it is given one (O_TMPFILE in open(2)).
+    /// A file without a name, which vanishes unless it is given one (`O_TMPFILE` in open(2)).
     fn create(&self) -> Result<File> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = rustix::fs::open(&self.temporary, flags, Mode::from_raw_mode(0o600))

@@ -1,11 +1,14 @@
-//! What tests share: archives made by builders, a mirror on loopback that serves them, runs of the program itself.
+//! What tests share: packages and archives made by builders, a mirror on loopback that serves them, runs of the program.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod archive;
+pub mod deb;
+pub mod fixture;
 pub mod http_server;
 pub mod needs;
 pub mod program;
 pub mod snapshot;
+mod tar;
 
 /// An error as the command line shows it: the message with its causes, then the hints, a line each.
 pub fn told(error: &anyhow::Error) -> String {

@@ -137,8 +137,8 @@ fn read_xattrs(entry: &mut tar::Entry<'_, impl Read>) -> Result<BTreeMap<String,
 
 /// A member's path below the root it is unpacked to, in its simplest form; refuses all that could lead elsewhere.
 fn safe_path(raw: &[u8]) -> Result<String> {
-    let text = std::str::from_utf8(raw)
-        .map_err(|_| anyhow!("the path `{}` is not UTF-8", String::from_utf8_lossy(raw)))?;
+    let text =
+        std::str::from_utf8(raw).map_err(|_| anyhow!("the path `{}` is not UTF-8", String::from_utf8_lossy(raw)))?;
     if text.starts_with('/') {
         bail!("the path `{text}` is absolute: expected one below the package's root");
     }

@@ -64,18 +64,18 @@ fn write_status(status: &mut String, package: &Unpacked) -> Result<()> {
 
 /// `info/NAME.list`: every path of the package that it still has, in its order.
 fn file_list(package: &Unpacked, lost: &BTreeSet<String>) -> String {
-    let mut list = String::new();
+    let mut text = String::new();
     for record in package.records.iter().filter(|r| r.member.part == Part::Data) {
         let path = &record.member.path;
         if path.is_empty() {
-            list.push_str("/.\n");
+            text.push_str("/.\n");
         } else if !lost.contains(path) {
-            list.push('/');
-            list.push_str(path);
-            list.push('\n');
+            text.push('/');
+            text.push_str(path);
+            text.push('\n');
         }
     }
-    list
+    text
 }
 
 /// `triggers/File` and a file for each named trigger (deb-triggers(5)): who is interested in what.
@@ -93,8 +93,11 @@ fn trigger_interests(packages: &[Unpacked]) -> BTreeMap<String, String> {
             };
             let interested = format!("{}{option}\n", database_name(package));
             if trigger.starts_with('/') {
-                files.entry("File".to_owned()).or_default().push_str(&format!("{trigger} {interested}"));
-            } else if trigger.bytes().all(|b| b.is_ascii_graphic() && b != b'/') && !matches!(trigger, "." | ".." | "File") {
+                let file = files.entry("File".to_owned()).or_default();
+                file.extend([trigger, " ", &interested]);
+            } else if trigger.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+                && !matches!(trigger, "." | ".." | "File")
+            {
                 files.entry(trigger.to_owned()).or_default().push_str(&interested);
             }
         }

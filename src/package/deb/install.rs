@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context, Result};
 
 use super::control::Stanza;
-use super::relation::{self, Relation};
 use super::database;
+use super::relation::{self, Relation};
 use crate::clock::Timestamp;
 use crate::package::{DatabaseFile, Installation, MemberKind, Part, Residue, Script, Treatment, Unpacked};
 
 /// See [`crate::package::Format::control_files`].
 pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "triggers"];
 
-/// The top-level directories that merged-/usr systems make links (UsrMerge in Debian's wiki, and the `merged-usr` hook of
+/// The top-level directories that merged-/usr systems make links (`UsrMerge` in Debian's wiki, and the `merged-usr` hook of
 /// mmdebstrap for those beyond bin, sbin and lib).
 fn usr_links(architecture: &str) -> &'static [&'static str] {
     match architecture {
@@ -83,7 +83,13 @@ pub(super) fn conffiles(package: &Unpacked) -> impl Iterator<Item = &str> {
 
 /// Dependencies before dependents, essential packages first; ties and cycles are broken by name.
 fn unpack_order(packages: &[Unpacked]) -> Vec<usize> {
-    fn visit(at: usize, packages: &[Unpacked], by_name: &HashMap<String, usize>, seen: &mut [bool], order: &mut Vec<usize>) {
+    fn visit(
+        at: usize,
+        packages: &[Unpacked],
+        by_name: &HashMap<String, usize>,
+        seen: &mut [bool],
+        order: &mut Vec<usize>,
+    ) {
         if std::mem::replace(&mut seen[at], true) {
             return;
         }
@@ -210,4 +216,3 @@ fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
         environment: variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
     })
 }
-
