@@ -38,3 +38,4 @@ pub mod durable;
 pub mod error;
 pub mod process;
 pub mod progress;
+pub mod run_folder;

@@ -18,6 +18,7 @@ use crate::durable;
 use crate::lock::Lock;
 use crate::manifest::{ImageOptions, Manifest, OutputFormat};
 use crate::progress::{Progress, Unit};
+use crate::run_folder::RunFolder;
 use crate::store::{Store, Tree};
 
 /// Part of every key; to be raised when the same inputs give other bytes than before.
@@ -116,8 +117,7 @@ pub fn run(
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let _task = progress.task(ending, Unit::Items, 0);
-    let temporary =
-        tempfile::Builder::new().prefix(".compose-").tempdir_in(folder).context("cannot create a folder")?;
+    let temporary = RunFolder::new(folder, ".compose-")?;
     let file = temporary.path().join("output");
     let tree = match tree {
         Some(tree) => tree,

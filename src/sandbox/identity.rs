@@ -85,7 +85,6 @@ fn parse_range(line: &str, name: &str, uid: u32) -> Option<(u32, u32)> {
 
 /// In the child: a new user namespace, whose ids the parent maps, then all the rest.
 fn become_root(ready: OwnedFd, mapped: OwnedFd) -> Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // SAFETY: a new user and mount namespace have no effect on memory or file descriptors.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) }
         .context("cannot make a user namespace")
@@ -99,6 +98,8 @@ fn become_root(ready: OwnedFd, mapped: OwnedFd) -> Result<()> {
     let root = rustix::fs::Uid::ROOT;
     rustix::thread::set_thread_res_gid(rustix::fs::Gid::ROOT, rustix::fs::Gid::ROOT, rustix::fs::Gid::ROOT)?;
     rustix::thread::set_thread_res_uid(root, root, root)?;
+    // Only now: a new user namespace takes the setting away, see PR_SET_PDEATHSIG(2const).
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     mounts::make_private()
 }
 

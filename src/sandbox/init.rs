@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::{Event, Input, Plan, Step, TemporaryFile, mounts};
 
@@ -28,7 +28,6 @@ pub fn execute(plan: &Path) -> i32 {
 }
 
 fn prepare(plan: &Path) -> Result<Plan> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let text = fs::read(plan).with_context(|| format!("cannot read the plan {}", plan.display()))?;
     fs::remove_file(plan)?;
     serde_json::from_slice(&text).context("the plan is damaged")
@@ -67,6 +66,8 @@ fn enter_namespaces() -> Result<()> {
         | UnshareFlags::NEWNET;
     // SAFETY: new namespaces have no effect on memory or file descriptors.
     unsafe { rustix::thread::unshare_unsafe(flags) }.context("cannot make namespaces")?;
+    // Only now: a new user namespace takes the setting away, see PR_SET_PDEATHSIG(2const).
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     fs::File::from(writes).write_all(b"u")?;
     match rustix::process::waitpid(Some(helper), WaitOptions::empty())? {
         Some((_, status)) if status.exit_status() == Some(0) => Ok(()),
@@ -117,6 +118,36 @@ fn set_up(plan: &Plan, mount_point: &Path) -> Result<()> {
     mounts::enter(plan, mount_point)?;
     for file in &plan.temporary_files {
         create(file).with_context(|| format!("cannot create {}", file.path.display()))?;
+    }
+    drop_capabilities()
+}
+
+/// What steps may do as root of their namespace, capabilities(7): change owners, modes and identities. Without
+/// `CAP_SYS_ADMIN` what is mounted stays as it is mounted.
+const KEPT: &[CapabilitySet] = &[
+    CapabilitySet::CHOWN,
+    CapabilitySet::DAC_OVERRIDE,
+    CapabilitySet::DAC_READ_SEARCH,
+    CapabilitySet::FOWNER,
+    CapabilitySet::FSETID,
+    CapabilitySet::KILL,
+    CapabilitySet::MKNOD,
+    CapabilitySet::SETFCAP,
+    CapabilitySet::SETGID,
+    CapabilitySet::SETPCAP,
+    CapabilitySet::SETUID,
+    CapabilitySet::SYS_CHROOT,
+];
+
+/// Takes all other capabilities from every program that is executed from here on.
+fn drop_capabilities() -> Result<()> {
+    let kept = KEPT.iter().copied().fold(CapabilitySet::empty(), CapabilitySet::union);
+    for capability in CapabilitySet::all().difference(kept).iter() {
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // A kernel that is older than the capability.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(e) => return Err(e).context("cannot give up capabilities"),
+        }
     }
     Ok(())
 }
@@ -174,9 +205,13 @@ fn run_step(step: &Step, owns_terminal: bool) -> Result<ExitStatus> {
     let [program, arguments @ ..] = step.command.as_slice() else { bail!("it has no program") };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(step.environment.iter().cloned());
-    // SAFETY: chroot(2) and chdir(2) may be called between fork and exec.
+    // SAFETY: setsid(2), chroot(2) and chdir(2) may be called between fork and exec.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
+            // Without a controlling terminal nobody types on the user's.
+            if !owns_terminal {
+                rustix::process::setsid()?;
+            }
             rustix::process::chroot(mounts::ROOT)?;
             rustix::process::chdir("/")?;
             Ok(())

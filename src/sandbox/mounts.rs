@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -71,9 +72,7 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
                 .with_context(failed)?;
         }
     }
-    let proc = root.join("proc");
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("proc", &proc, "proc", flags, None).with_context(|| format!("cannot mount {}", proc.display()))?;
+    mount_proc(&root.join("proc"))?;
     mount_devices(&root.join("dev"))?;
     for (name, options) in [("run", "mode=0755"), ("tmp", "mode=1777")] {
         mount_tmpfs(&root.join(name), options)?;
@@ -92,6 +91,21 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
     sys_unmount(".", UnmountFlags::DETACH).context("cannot leave the host's root")?;
     std::env::set_current_dir("/")?;
     Ok(())
+}
+
+/// A /proc that can only be read: much below /proc/sys asks for no more than being root's user id, which steps have when
+/// the host's root builds. The one setting made here keeps steps from getting rights back in namespaces of their own.
+fn mount_proc(proc: &Path) -> Result<()> {
+    let failed = || format!("cannot mount {}", proc.display());
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", proc, "proc", flags, None).with_context(failed)?;
+    let limit = proc.join("sys/user/max_user_namespaces");
+    File::options()
+        .write(true)
+        .open(&limit)
+        .and_then(|mut file| file.write_all(b"0"))
+        .with_context(|| format!("cannot write to {}", limit.display()))?;
+    mount_remount(proc, MountFlags::BIND | MountFlags::RDONLY | flags, c"").with_context(failed)
 }
 
 /// Through the new mount interface, whose values need no escapes for commas.
@@ -125,7 +139,11 @@ fn mount_devices(dev: &Path) -> Result<()> {
         let place = dev.join(name);
         File::create(&place)?;
         let device = Path::new("/dev").join(name);
-        mount_bind(&device, &place).with_context(|| format!("cannot bind {}", device.display()))?;
+        let failed = || format!("cannot bind {}", device.display());
+        mount_bind(&device, &place).with_context(failed)?;
+        // The device can be written to, its owner and mode on the host cannot be changed.
+        let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC;
+        mount_remount(&place, flags, c"").with_context(failed)?;
     }
     for (name, target) in LINKS {
         symlink(target, dev.join(name))?;

@@ -41,15 +41,16 @@ pub use upper::apply_upper;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::package::Format;
+use crate::run_folder::RunFolder;
 
 /// The store, open for one run.
 pub struct Store {
     root: PathBuf,
     repo: ostree::Repo,
     objects: PathBuf,
-    work: tempfile::TempDir,
+    work: RunFolder,
     removals: RefCell<Vec<JoinHandle<()>>>,
-    _locks: [File; 2],
+    _lock: File,
 }
 
 impl std::fmt::Debug for Store {
@@ -109,25 +110,8 @@ impl Store {
         repo.set_disable_fsync(true);
         let objects = root.join("repo/objects");
         object::make_folders(&objects).with_context(failed)?;
-        let (work, work_lock) = Self::open_work_folder(&root.join("work")).with_context(failed)?;
-        Ok(Self { root, repo, objects, work, removals: RefCell::default(), _locks: [lock, work_lock] })
-    }
-
-    /// Removes the folders of ended runs (those whose lock nobody holds) and makes one for this run.
-    fn open_work_folder(parent: &Path) -> Result<(tempfile::TempDir, File)> {
-        let guard = File::create(parent.join("lock"))?;
-        guard.lock()?;
-        for entry in fs::read_dir(parent)? {
-            let path = entry?.path();
-            let Ok(lock) = File::open(path.join("lock")) else { continue };
-            if lock.try_lock().is_ok() {
-                fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-            }
-        }
-        let work = tempfile::Builder::new().prefix("run-").tempdir_in(parent)?;
-        let lock = File::create(work.path().join("lock"))?;
-        lock.lock()?;
-        Ok((work, lock))
+        let work = RunFolder::new(&root.join("work"), "run-").with_context(failed)?;
+        Ok(Self { root, repo, objects, work, removals: RefCell::default(), _lock: lock })
     }
 
     /// Removes a folder of this run in the background; it is gone when the store is closed.

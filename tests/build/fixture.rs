@@ -71,7 +71,12 @@ fn prepared() -> Result<&'static Path, String> {
 /// A scene with a cold store: all packages downloaded, none imported.
 pub fn cold() -> Result<Scene, String> {
     let scene = empty()?;
-    copy(&prepared()?.join("store/files"), &scene.path("store/files"));
+    let files = prepared()?.join("store/files");
+    walk(&files, &mut |path, _| {
+        let target = scene.path("store/files").join(path.strip_prefix(&files).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::hard_link(path, target).unwrap();
+    });
     Ok(scene)
 }
 
