@@ -185,7 +185,10 @@ impl Installation for Deb {
         let mut scripts: Vec<Script> = self.order.iter().filter_map(|i| preinst(&self.packages[*i], running)).collect();
         scripts.push(Script {
             label: "dpkg --configure --pending".to_owned(),
-            command: ["/usr/bin/dpkg", "--force-unsafe-io", "--configure", "--pending"].map(str::to_owned).to_vec(),
+            // After the first failure nothing more is wanted: its output is the last, and a shell finds the root as it was.
+            command: ["/usr/bin/dpkg", "--force-unsafe-io", "--abort-after=1", "--configure", "--pending"]
+                .map(str::to_owned)
+                .to_vec(),
             environment: environment().collect(),
         });
         Ok(scripts)
