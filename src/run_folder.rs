@@ -44,11 +44,16 @@ impl RunFolder {
 fn remove_abandoned(parent: &Path, prefix: &str) -> Result<()> {
     for entry in fs::read_dir(parent).with_context(|| format!("cannot read {}", parent.display()))? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(prefix)
-            && let Ok(lock) = File::open(entry.path().join(LOCK))
-            && lock.try_lock().is_ok()
-        {
-            let path = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        let path = entry.path();
+        let abandoned = match File::open(path.join(LOCK)) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            // Folders get their lock under the guard, which is held here: one without was never finished, or half removed.
+            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+        };
+        if abandoned {
             fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
@@ -63,13 +68,15 @@ mod tests {
     fn abandoned_folders_go_and_used_ones_stay() {
         let parent = tempfile::tempdir().unwrap();
         let used = RunFolder::new(parent.path(), "run-").unwrap();
+        fs::create_dir(parent.path().join("run-unfinished")).unwrap();
         for name in ["run-killed", "other"] {
             fs::create_dir(parent.path().join(name)).unwrap();
             File::create(parent.path().join(name).join(LOCK)).unwrap();
         }
         let second = RunFolder::new(parent.path(), "run-").unwrap();
         let exists = |name: &str| parent.path().join(name).exists();
-        assert!(used.path().exists() && second.path().exists() && exists("other") && !exists("run-killed"));
+        assert!(used.path().exists() && second.path().exists() && exists("other"));
+        assert!(!exists("run-killed") && !exists("run-unfinished"));
         let path = used.path().to_owned();
         drop(used);
         assert!(!path.exists());

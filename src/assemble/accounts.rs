@@ -10,15 +10,8 @@ use crate::package::Script;
 use crate::store::{Attributes, Content, ObjectWriter, Store, Tree, split};
 
 /// The commands that make the manifest's groups and users, with the root's own shadow-utils.
-pub fn account_scripts(manifest: &Manifest, root_has_user: &dyn Fn(&str) -> bool) -> Vec<Script> {
-    let groups = manifest.groups.iter().map(add_group);
-    let users =
-        manifest.users.iter().map(|user| if root_has_user(&user.name) { change_user(user) } else { add_user(user) });
-    groups.chain(users).collect()
-}
-
-fn script(label: String, command: Vec<String>) -> Script {
-    Script { label, command, environment: Vec::new() }
+pub fn account_scripts(manifest: &Manifest) -> Vec<Script> {
+    manifest.groups.iter().map(add_group).chain(manifest.users.iter().map(set_user)).collect()
 }
 
 fn add_group(group: &Group) -> Script {
@@ -26,34 +19,34 @@ fn add_group(group: &Group) -> Script {
     command.extend(group.gid.map(|gid| format!("--gid={gid}")));
     command.extend(group.system.then(|| "--system".to_owned()));
     command.push(group.name.clone());
-    script(format!("adding the group {}", group.name), command)
+    Script { label: format!("adding the group {}", group.name), command, environment: Vec::new() }
 }
 
-fn add_user(user: &User) -> Script {
-    let mut command = vec!["/usr/sbin/useradd".to_owned()];
-    command.push(if user.system { "--system" } else { "--create-home" }.to_owned());
-    command.extend(user_options(user));
-    command.extend(user.home.iter().map(|home| format!("--home-dir={home}")));
-    script(format!("adding the user {}", user.name), [command, vec![user.name.clone()]].concat())
-}
+/// `$0` is the user: one that packages made is changed, any other added.
+const SET_USER: &str = r#"
+set -e
+if getent passwd "$0" >/dev/null; then
+    [ $# = 0 ] || usermod ${APPEND:+--append} ${HOME_FOLDER:+--home="$HOME_FOLDER"} "$@" "$0"
+else
+    useradd $KIND ${HOME_FOLDER:+--home-dir="$HOME_FOLDER"} "$@" "$0"
+fi
+[ -z "${PASSWORD+set}" ] || printf '%s:%s\n' "$0" "$PASSWORD" | chpasswd --encrypted
+"#;
 
-fn change_user(user: &User) -> Script {
-    let mut command = vec!["/usr/sbin/usermod".to_owned()];
-    command.extend(user_options(user));
-    command.extend((!user.groups.is_empty()).then(|| "--append".to_owned()));
-    command.extend(user.home.iter().map(|home| format!("--home={home}")));
-    script(format!("changing the user {}", user.name), [command, vec![user.name.clone()]].concat())
-}
-
-fn user_options(user: &User) -> Vec<String> {
-    let mut options = Vec::new();
-    options.extend(user.uid.map(|uid| format!("--uid={uid}")));
-    options.extend(user.group.iter().map(|group| format!("--gid={group}")));
-    options.extend((!user.groups.is_empty()).then(|| format!("--groups={}", user.groups.join(","))));
-    options.extend(user.gecos.iter().map(|gecos| format!("--comment={gecos}")));
-    options.extend(user.shell.iter().map(|shell| format!("--shell={shell}")));
-    options.extend(user.password_hash.iter().map(|hash| format!("--password={hash}")));
-    options
+/// Values go by arguments and environment, never into the script's text.
+fn set_user(user: &User) -> Script {
+    let mut command: Vec<String> = ["/bin/sh", "-c", SET_USER, &user.name].map(str::to_owned).to_vec();
+    command.extend(user.uid.map(|uid| format!("--uid={uid}")));
+    command.extend(user.group.iter().map(|group| format!("--gid={group}")));
+    command.extend((!user.groups.is_empty()).then(|| format!("--groups={}", user.groups.join(","))));
+    command.extend(user.gecos.iter().map(|gecos| format!("--comment={gecos}")));
+    command.extend(user.shell.iter().map(|shell| format!("--shell={shell}")));
+    let kind = if user.system { "--system" } else { "--create-home" };
+    let mut environment = vec![("KIND".to_owned(), kind.to_owned())];
+    environment.extend((!user.groups.is_empty()).then(|| ("APPEND".to_owned(), "yes".to_owned())));
+    environment.extend(user.home.iter().map(|home| ("HOME_FOLDER".to_owned(), home.clone())));
+    environment.extend(user.password_hash.iter().map(|hash| ("PASSWORD".to_owned(), hash.clone())));
+    Script { label: format!("setting up the user {}", user.name), command, environment }
 }
 
 /// Adds the manifest's files to a configured tree. Owners are looked up in the tree's own passwd(5) and group(5).

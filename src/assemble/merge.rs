@@ -131,8 +131,9 @@ impl<'a> Merger<'a> {
             }
             MemberKind::Directory | MemberKind::File(_) | MemberKind::Symlink(_) => {}
         }
+        let parent = make_directory(&mut self.tree.root, folder);
         if let Some(object) = record.object {
-            make_directory(&mut self.tree.root, folder).files.insert(name.to_owned(), object);
+            parent.files.insert(name.to_owned(), object);
         }
         self.owners.insert(path, package);
         Ok(())

@@ -18,7 +18,7 @@ use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::import::{self, Commits};
 use crate::lock::{Lock, Package};
-use crate::manifest::Manifest;
+use crate::manifest::{AddedFile, Group, Manifest, User};
 use crate::package::{Format, Installation, Part, Script, Unpacked};
 use crate::progress::{Progress, Unit};
 use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, TemporaryFile};
@@ -35,8 +35,6 @@ const LOWER: &str = "lower";
 
 /// What every script finds in its environment.
 const ENVIRONMENT: &[(&str, &str)] = &[
-    ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
-    ("DEBIAN_FRONTEND", "noninteractive"),
     ("HOME", "/root"),
     ("LC_ALL", "C.UTF-8"),
     ("LOGNAME", "root"),
@@ -55,16 +53,24 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         format: Format,
         architecture: &'a str,
         date: Timestamp,
-        packages: Vec<Sha256>,
-        manifest: Sha256,
+        packages: Vec<(&'a str, &'a str, Sha256, &'a [String])>,
+        groups: &'a [Group],
+        users: &'a [User],
+        files: &'a [AddedFile],
     }
     let inputs = Inputs {
         version: VERSION,
         format: lock.format,
         architecture: lock.architecture.as_str(),
         date: lock.date,
-        packages: lock.packages.iter().map(|p| p.sha256).collect(),
-        manifest: manifest.digest,
+        packages: lock
+            .packages
+            .iter()
+            .map(|p| (p.name.as_str(), p.architecture.as_str(), p.sha256, p.depends.as_slice()))
+            .collect(),
+        groups: &manifest.groups,
+        users: &manifest.users,
+        files: &manifest.files,
     };
     Ok(Sha256::of(&serde_json::to_vec(&inputs)?))
 }
@@ -86,7 +92,7 @@ pub fn run(
     let installation = open(store, lock.format, &lock.packages, commits)?;
     let writer = store.writer();
     let mut tree = merge::merge(installation.as_ref(), &writer)?;
-    let steps = plan_steps(installation.as_ref(), manifest, lock.date);
+    let steps = plan_steps(installation.as_ref(), manifest, lock.date)?;
     let scratch = Scratch::new(store.work().join("scratch"), expected_changes(lock))?;
     let plan = plan(store, &tree, installation.as_ref(), &scratch, steps)?;
     let task = progress.task("configure", Unit::Items, 0);
@@ -115,7 +121,7 @@ pub fn run(
 pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, commits: &Commits) -> Result<i32> {
     let installation = open(store, lock.format, &lock.packages, commits)?;
     let tree = merge::merge(installation.as_ref(), &store.writer())?;
-    let mut steps = plan_steps(installation.as_ref(), manifest, lock.date);
+    let mut steps = plan_steps(installation.as_ref(), manifest, lock.date)?;
     let mut shell = step(
         Script {
             label: "the shell".to_owned(),
@@ -144,10 +150,11 @@ pub fn publish(store: &Store, manifest: &Manifest, lock: &Lock, commit: Sha256) 
     let name = format!("template/{}/{}", manifest.name, lock.architecture);
     let (root, mut metadata) = store.read_commit(commit)?;
     let parent = store.resolve(&name)?;
-    if let Some(parent) = parent
-        && store.read_commit(parent)?.0 == root
-    {
-        return Ok(parent);
+    if let Some(parent) = parent {
+        let (old_root, old_metadata) = store.read_commit(parent)?;
+        if old_root == root && metadata.iter().all(|(key, value)| old_metadata.get(key) == Some(value)) {
+            return Ok(parent);
+        }
     }
     metadata.insert("lock".to_owned(), Sha256::of(lock.render()?.as_bytes()).to_hex());
     let subject = format!("{} {}", manifest.name, lock.architecture);
@@ -183,10 +190,9 @@ fn open(store: &Store, format: Format, packages: &[Package], commits: &Commits) 
 }
 
 /// The format's scripts, then the manifest's accounts.
-fn plan_steps(installation: &dyn Installation, manifest: &Manifest, date: Timestamp) -> Vec<Step> {
-    // Which users packages make is known only after their scripts; root is in every system.
-    let accounts = accounts::account_scripts(manifest, &|name| name == "root");
-    installation.scripts(date).into_iter().chain(accounts).map(|script| step(script, date)).collect()
+fn plan_steps(installation: &dyn Installation, manifest: &Manifest, date: Timestamp) -> Result<Vec<Step>> {
+    let accounts = accounts::account_scripts(manifest);
+    installation.scripts()?.into_iter().chain(accounts).map(|script| Ok(step(script, date))).collect()
 }
 
 fn step(script: Script, date: Timestamp) -> Step {

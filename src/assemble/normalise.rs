@@ -16,12 +16,13 @@ pub fn normalise(writer: &ObjectWriter, tree: &mut Tree, rows: &[Residue]) -> Re
             match row.treatment {
                 Treatment::Remove => drop(dir.files.remove(&name)),
                 Treatment::Truncate => {
-                    // The only rows of this kind name files that are root's and readable by all.
                     dir.files.insert(name, writer.write_bytes(&root_file(0o444), b"")?);
                 }
             }
         }
     }
+    let root = &tree.root;
+    tree.extras.links.retain(|link, first| root.file(link).is_some() && root.file(link) == root.file(first));
     Ok(())
 }
 

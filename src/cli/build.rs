@@ -145,8 +145,9 @@ fn configure(
     let made = summary
         .time("assemble", || assemble::run(store, &settings::program()?, manifest, lock, &commits, &settings.terminal));
     // Imported packages stay, whatever became of the rest.
-    pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
-    made.map(|(commit, tree)| (commit, Some(tree)))
+    let kept = pending.map_or(Ok(()), |pending| store.set_refs(pending));
+    let (commit, tree) = made?;
+    kept.map(|()| (commit, Some(tree)))
 }
 
 fn build(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<()> {
@@ -172,8 +173,7 @@ fn build(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Set
         let artifact = summary.time("finalize", || finalize::run(&request, format, &mut tree, &settings.terminal))?;
         artifacts.extend(artifact);
     }
-    summary.print(manifest, lock, &artifacts, template, settings);
-    Ok(())
+    summary.print(manifest, lock, &artifacts, template, settings)
 }
 
 /// What is told at the end.
@@ -198,7 +198,14 @@ impl Summary {
         self.notes.push(line);
     }
 
-    fn print(&self, manifest: &Manifest, lock: &Lock, artifacts: &[Artifact], template: Sha256, settings: &Settings) {
+    fn print(
+        &self,
+        manifest: &Manifest,
+        lock: &Lock,
+        artifacts: &[Artifact],
+        template: Sha256,
+        settings: &Settings,
+    ) -> Result<()> {
         let tell = |line: &str| settings.terminal.note(line);
         let total: u64 = lock.packages.iter().map(|p| p.size).sum();
         tell(&format!(
@@ -217,7 +224,8 @@ impl Summary {
         tell(&times.join(", "));
         tell(&format!("template/{}/{} is {template}", manifest.name, lock.architecture));
         for artifact in artifacts {
-            println!("{}  {}", artifact.sha256, artifact.path.display());
+            terminal::print(&format!("{}  {}", artifact.sha256, artifact.path.display()))?;
         }
+        Ok(())
     }
 }

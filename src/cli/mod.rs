@@ -22,7 +22,7 @@ use compose::sandbox;
 #[derive(Debug, Parser)]
 #[command(name = "compose", version, max_term_width = 100)]
 struct Arguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of every command")]
     global: settings::Global,
     #[command(subcommand)]
     command: Command,

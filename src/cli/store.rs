@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use compose::progress::Progress;
 use compose::store::Store;
 
-use super::Answer;
 use super::settings::Settings;
+use super::{Answer, terminal};
 
 /// Look after the store
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     match &arguments.command {
         Command::Ls { prefix } => {
             for (name, commit) in store.refs(prefix)? {
-                println!("{commit} {name}");
+                terminal::print(&format!("{commit} {name}"))?;
             }
         }
         Command::Verify => {

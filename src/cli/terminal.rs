@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use compose::progress::{Progress, Task, Unit};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -94,6 +95,11 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
+}
+
+/// A line of a command's result, on standard output.
+pub fn print(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("cannot write the result to standard output")
 }
 
 /// A number of bytes for people.

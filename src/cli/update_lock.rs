@@ -54,7 +54,10 @@ fn update(
     settings: &Settings,
 ) -> Result<bool> {
     let path = lock::path_for(manifest, architecture);
-    let old = lock::load_any(&path)?;
+    let old = lock::load_any(&path).unwrap_or_else(|e| {
+        settings.terminal.warn(&format!("{e:#}; it is made anew"));
+        None
+    });
     let indexes = source::load_indexes(&manifest.archives, architecture, context)?;
     let tools = source::load_indexes(&manifest.tools.archives, architecture, context)?;
     let new = resolve::run(manifest, architecture, &indexes, &tools, old.as_ref())?;
@@ -63,7 +66,7 @@ fn update(
     let before = old.as_ref().map_or((empty, empty), |old| (&old.packages, &old.tools));
     for (kind, before, after) in [("", before.0, &new.packages), ("tool ", before.1, &new.tools)] {
         for change in resolve::changes(manifest.format, before, after) {
-            println!("{kind}{}", describe(change));
+            terminal::print(&format!("{kind}{}", describe(change)))?;
         }
     }
     if changed && !check {

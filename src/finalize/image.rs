@@ -17,6 +17,8 @@ use crate::manifest::ImageOptions;
 use crate::sandbox::{self, Bind, Input, Plan, Root, Step};
 use crate::store::{self, Directory, ObjectReader, Store, Tree};
 
+/// The image in the sandbox.
+const IMAGE: &str = "/run/image";
 /// ext4's block size here, in bytes.
 const BLOCK: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -49,13 +51,11 @@ pub(super) fn write(
     File::create_new(output)
         .and_then(|file| file.set_len(size))
         .with_context(|| format!("cannot create {}", output.display()))?;
-    let folder = output.parent().unwrap_or(Path::new("."));
-    let name = output.file_name().context("an output without a name")?.to_string_lossy();
     let plan = Plan {
         root: Root::ReadOnly(tools),
-        binds: vec![Bind { source: folder.to_owned(), target: "/run/output".into() }],
+        binds: vec![Bind { source: output.to_owned(), target: IMAGE.into() }],
         temporary_files: Vec::new(),
-        steps: vec![mke2fs(options, identity, &format!("/run/output/{name}"), size, inodes, lock.date)],
+        steps: vec![mke2fs(options, identity, IMAGE, size, inodes, lock.date)],
         interactive: false,
     };
     sandbox::run_fed(program, store.work(), &plan, |pipe| {

@@ -54,9 +54,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let m = fs::metadata(path).ok()?;
-        Some(Self { device: m.dev(), inode: m.ino(), size: m.size(), changed: (m.ctime(), m.ctime_nsec()) })
+    fn of(m: &fs::Metadata) -> Self {
+        Self { device: m.dev(), inode: m.ino(), size: m.size(), changed: (m.ctime(), m.ctime_nsec()) }
     }
 }
 
@@ -82,7 +81,8 @@ fn look_up(request: &Request<'_>, ending: &str, identity: Sha256) -> (PathBuf, P
     let path = folder.join(format!("{}.{}.{ending}", lock.manifest, lock.architecture));
     let name = Sha256::of(format!("{identity} {}", path.display()).as_bytes()).to_hex();
     let record_path = store.root().join("stages").join(name);
-    let record = read_record(&record_path).filter(|record| Stamp::of(&path).as_ref() == Some(&record.stamp));
+    let record = read_record(&record_path)
+        .filter(|record| fs::symlink_metadata(&path).is_ok_and(|m| Stamp::of(&m) == record.stamp));
     (path, record_path, record)
 }
 
@@ -136,9 +136,9 @@ pub fn run(
     let (sha256, size) = Sha256::of_reader(&written).with_context(|| format!("cannot read {}", path.display()))?;
     written.sync_all()?;
     durable::rename(&file, &path)?;
-    if let Some(stamp) = Stamp::of(&path) {
-        durable::write(&record_path, &serde_json::to_vec(&Record { sha256, stamp })?)?;
-    }
+    // Of the open file, since another run may have put its own at the path by now.
+    let stamp = Stamp::of(&written.metadata()?);
+    durable::write(&record_path, &serde_json::to_vec(&Record { sha256, stamp })?)?;
     Ok(Some(Artifact { path, size, sha256, reused: false }))
 }
 

@@ -25,11 +25,6 @@ use crate::store::{
 /// The only value of the commit metadata `import` that [`look_up`] takes as done. To be raised when the tree's form changes.
 const VERSION: &str = "1";
 
-/// Extended attributes that an ordinary user in a namespace can set; others are kept in `index` alone.
-fn is_settable(name: &str) -> bool {
-    name == "security.capability" || name.starts_with("user.") && !name.starts_with("user.overlay.")
-}
-
 /// Which packages the store has.
 #[derive(Debug)]
 pub struct LookUp<'a> {
@@ -152,7 +147,7 @@ impl<'a> Importer<'a> {
     fn store_object(&mut self, member: &Member, content: &mut dyn Read) -> Result<Option<Sha256>> {
         let mut attributes =
             Attributes { uid: member.uid, gid: member.gid, mode: member.mode, xattrs: BTreeMap::new() };
-        let settable = member.xattrs.iter().filter(|(name, _)| is_settable(name));
+        let settable = member.xattrs.iter().filter(|(name, _)| store::is_kept_xattr(name));
         attributes.xattrs = settable.map(|(name, value)| (name.clone(), value.clone())).collect();
         match &member.kind {
             MemberKind::File(size) => {

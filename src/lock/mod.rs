@@ -120,6 +120,17 @@ impl Lock {
             }
             for package in list {
                 let safe = |part: &str| !matches!(part, "" | "." | "..");
+                let texts = [&package.name, &package.architecture, &package.version, &package.archive, &package.path];
+                if texts.iter().any(|text| text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()))
+                {
+                    bail!(
+                        "`{}` has an empty value, or one with spaces or control characters",
+                        package.name.escape_debug()
+                    );
+                }
+                if package.name.contains('/') || package.architecture.contains('/') {
+                    bail!("`{}` {} has a `/` in name or architecture", package.name, package.architecture);
+                }
                 if !package.path.split('/').all(safe) {
                     bail!("`{}` has the path `{}`: expected one below the archive", package.name, package.path);
                 }
@@ -148,6 +159,16 @@ pub fn load(manifest: &Manifest, architecture: &Architecture) -> Result<Lock> {
         return Err(anyhow!("{} has no lock for {architecture}: {} is missing", manifest.name, path.display()))
             .hint(remedy);
     };
+    if (&lock.manifest, lock.format, &lock.architecture) != (&manifest.name, manifest.format, architecture) {
+        return Err(anyhow!(
+            "{} is the lock of {} for {}, expected that of {} for {architecture}",
+            path.display(),
+            lock.manifest,
+            lock.architecture,
+            manifest.name
+        ))
+        .hint(remedy);
+    }
     if lock.manifest_sha256 != manifest.digest {
         return Err(anyhow!(
             "{} is stale: it was made for another state of {} (expected manifest-sha256 {}, found {})",

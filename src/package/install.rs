@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::Record;
-use crate::clock::Timestamp;
 use crate::digest::Sha256;
 
 /// An imported package, ready to be merged.
@@ -47,7 +46,8 @@ pub trait Installation: Sync {
     fn database(&self, lost: &[BTreeSet<String>]) -> Result<Vec<DatabaseFile>>;
 
     /// The scripts that turn the merged tree into a configured one, in order.
-    fn scripts(&self, date: Timestamp) -> Vec<Script>;
+    /// Errors when the packages cannot configure themselves.
+    fn scripts(&self) -> Result<Vec<Script>>;
 
     /// Files that exist only while scripts run: path, permission bits, content.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)>;
@@ -103,6 +103,6 @@ pub struct Residue {
 pub enum Treatment {
     /// It is removed.
     Remove,
-    /// Its content is removed, owner and mode stay.
+    /// It becomes an empty file of root's that all may read.
     Truncate,
 }

@@ -25,6 +25,8 @@ pub fn enter() -> Result<Option<i32>> {
         unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
             .context("cannot make a mount namespace: root here lacks the right to")?;
         mounts::make_private()?;
+        // Files are made with the group of the process.
+        rustix::thread::set_thread_res_gid(rustix::fs::Gid::ROOT, rustix::fs::Gid::ROOT, rustix::fs::Gid::ROOT)?;
         return Ok(None);
     }
     let ids = [subordinate_range("/etc/subuid", 'u')?, subordinate_range("/etc/subgid", 'g')?];

@@ -28,6 +28,11 @@ pub fn execute(plan: &Path) -> i32 {
 }
 
 fn prepare(plan: &Path) -> Result<Plan> {
+    // Whatever files the caller has open, steps do not get them.
+    // SAFETY: only sets a flag of file descriptors.
+    if unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } != 0 {
+        return Err(std::io::Error::last_os_error()).context("cannot close the caller's files");
+    }
     let text = fs::read(plan).with_context(|| format!("cannot read the plan {}", plan.display()))?;
     fs::remove_file(plan)?;
     serde_json::from_slice(&text).context("the plan is damaged")
@@ -94,7 +99,7 @@ fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
         -1 => report_broken(&std::io::Error::last_os_error().into()),
         0 => {
             let code = match set_up(plan, mount_point) {
-                Ok(()) => run_steps(plan),
+                Ok(created) => run_steps(plan, &created),
                 Err(e) => report_broken(&e),
             };
             // SAFETY: ends process 1 and with it the whole sandbox; nothing here needs destructors.
@@ -107,7 +112,8 @@ fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
     }
 }
 
-fn set_up(plan: &Plan, mount_point: &Path) -> Result<()> {
+/// Gives the temporary files that were created.
+fn set_up(plan: &Plan, mount_point: &Path) -> Result<Vec<PathBuf>> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let limit = Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) };
@@ -116,10 +122,14 @@ fn set_up(plan: &Plan, mount_point: &Path) -> Result<()> {
     rustix::system::sethostname(b"localhost")?;
     mounts::make_private()?;
     mounts::enter(plan, mount_point)?;
+    let mut created = Vec::new();
     for file in &plan.temporary_files {
-        create(file).with_context(|| format!("cannot create {}", file.path.display()))?;
+        if create(file).with_context(|| format!("cannot create {}", file.path.display()))? {
+            created.push(outside(&file.path));
+        }
     }
-    drop_capabilities()
+    drop_capabilities()?;
+    Ok(created)
 }
 
 /// What steps may do as root of their namespace, capabilities(7): change owners, modes and identities. Without
@@ -157,19 +167,21 @@ fn outside(path: &Path) -> PathBuf {
     Path::new(mounts::ROOT).join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn create(file: &TemporaryFile) -> Result<()> {
+/// Creates a file unless something is there; tells whether it did.
+fn create(file: &TemporaryFile) -> Result<bool> {
     let path = outside(&file.path);
     match fs::OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&path) {
         Ok(mut created) => {
             created.write_all(file.content.as_bytes())?;
-            Ok(fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?)
+            fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?;
+            Ok(true)
         }
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
         Err(e) => Err(e.into()),
     }
 }
 
-fn run_steps(plan: &Plan) -> i32 {
+fn run_steps(plan: &Plan, created: &[PathBuf]) -> i32 {
     for (number, step) in plan.steps.iter().enumerate() {
         let last = plan.interactive && number + 1 == plan.steps.len();
         if !plan.interactive {
@@ -195,8 +207,8 @@ fn run_steps(plan: &Plan) -> i32 {
             }
         }
     }
-    for file in &plan.temporary_files {
-        let _ = fs::remove_file(outside(&file.path));
+    for file in created {
+        let _ = fs::remove_file(file);
     }
     0
 }
@@ -226,14 +238,8 @@ fn run_step(step: &Step, owns_terminal: bool) -> Result<ExitStatus> {
         // Not `Stdio::null`, which looks for /dev in this process's root.
         Input::Null => drop(command.stdin(fs::File::open(outside(Path::new("/dev/null")))?)),
         Input::Inherit => drop(command.stdin(Stdio::inherit())),
-        Input::Text(_) => drop(command.stdin(Stdio::piped())),
     }
-    let mut child = command.spawn()?;
-    if let (Input::Text(text), Some(mut pipe)) = (&step.input, child.stdin.take()) {
-        // A program need not read its input.
-        let _ = pipe.write_all(text.as_bytes());
-    }
-    Ok(child.wait()?)
+    Ok(command.status()?)
 }
 
 fn describe(status: ExitStatus) -> String {

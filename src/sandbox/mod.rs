@@ -27,7 +27,7 @@ const MOUNT_POINT: &str = "root";
 pub struct Plan {
     /// The root file system.
     pub root: Root,
-    /// Folders of the host that steps may write to.
+    /// Files of the host that steps may write to.
     pub binds: Vec<Bind>,
     /// Files that exist only while steps run.
     pub temporary_files: Vec<TemporaryFile>,
@@ -53,12 +53,12 @@ pub enum Root {
     ReadOnly(PathBuf),
 }
 
-/// A folder of the host in the sandbox.
+/// A file of the host in the sandbox, which steps can fill but not replace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Bind {
     /// On the host.
     pub source: PathBuf,
-    /// In the root, where it must exist.
+    /// A new name in the root's /run or /tmp.
     pub target: PathBuf,
 }
 
@@ -91,8 +91,6 @@ pub struct Step {
 pub enum Input {
     /// Nothing.
     Null,
-    /// A text.
-    Text(String),
     /// The sandbox's own standard input.
     Inherit,
 }
@@ -204,7 +202,9 @@ fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
     let mut tail = String::new();
     let mut line = Vec::new();
     while matches!(reader.by_ref().take(OUTPUT_TAIL as u64).read_until(b'\n', &mut line), Ok(n) if n > 0) {
-        let text = String::from_utf8_lossy(&line);
+        // What programs print goes to terminals, which obey control characters.
+        let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+        let text: String = String::from_utf8_lossy(&line).chars().filter(plain).collect();
         on_line(text.trim_end());
         tail.push_str(&text);
         if tail.len() > 2 * OUTPUT_TAIL {

@@ -79,12 +79,11 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
     }
     for bind in &plan.binds {
         let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
-        // What the plan binds into /run or /tmp finds a place there.
-        if !target.exists() {
-            fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-        }
-        mount_bind(&bind.source, &target)
-            .with_context(|| format!("cannot bind {} to {}", bind.source.display(), target.display()))?;
+        let failed = || format!("cannot bind {} to {}", bind.source.display(), target.display());
+        File::create_new(&target).with_context(failed)?;
+        mount_bind(&bind.source, &target).with_context(failed)?;
+        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount_remount(&target, flags, c"").with_context(failed)?;
     }
     std::env::set_current_dir(mount_point)?;
     rustix::process::pivot_root(".", ".").context("cannot change the root")?;

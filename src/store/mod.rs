@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STORE/
+//!   boot             the boot of the last run
 //!   lock             held shared by every run, exclusively by what deletes
 //!   repo/            ostree repository; refs:
 //!                      package/<format>/<sha256>       one package: control/, data/, index
@@ -19,13 +20,15 @@
 
 mod checkout;
 mod object;
+mod scrub;
 mod tree;
 mod upper;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -34,7 +37,7 @@ use glib::prelude::*;
 use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
 pub use checkout::{check_out, set_directory_attributes};
-pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs};
+pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
 pub use tree::{Directory, Extras, Leaf, Node, Tree, split};
 pub use upper::apply_upper;
 
@@ -50,6 +53,7 @@ pub struct Store {
     objects: PathBuf,
     work: RunFolder,
     removals: RefCell<Vec<JoinHandle<()>>>,
+    unsynced: Cell<bool>,
     _lock: File,
 }
 
@@ -100,18 +104,25 @@ impl Store {
         let root = fs::canonicalize(root).with_context(failed)?;
         let lock = File::create(root.join("lock")).with_context(failed)?;
         lock.lock_shared().with_context(failed)?;
-        let repo = ostree::Repo::new_for_path(root.join("repo"));
-        if root.join("repo/config").exists() {
-            repo.open(gio::Cancellable::NONE).with_context(failed)?;
-        } else {
-            repo.create(ostree::RepoMode::Bare, gio::Cancellable::NONE).with_context(failed)?;
+        // Other users of the host are kept from the set-id programs of roots.
+        for folder in ["repo", "work"] {
+            fs::set_permissions(root.join(folder), fs::Permissions::from_mode(0o700)).with_context(failed)?;
         }
+        let repo = ostree::Repo::new_for_path(root.join("repo"));
+        // Completes a repository whose making was interrupted, and leaves a complete one alone.
+        repo.create(ostree::RepoMode::Bare, gio::Cancellable::NONE).with_context(failed)?;
         // Durability is by one syncfs before refs appear, not by an fsync for each object.
         repo.set_disable_fsync(true);
         let objects = root.join("repo/objects");
         object::make_folders(&objects).with_context(failed)?;
+        scrub::after_power_failure(&root).with_context(failed)?;
         let work = RunFolder::new(&root.join("work"), "run-").with_context(failed)?;
-        Ok(Self { root, repo, objects, work, removals: RefCell::default(), _lock: lock })
+        // So that files made in it are root's whatever group or access list the store's folder hands down.
+        chown(work.path(), Some(0), Some(0)).with_context(failed)?;
+        fs::set_permissions(work.path(), fs::Permissions::from_mode(0o700)).with_context(failed)?;
+        let _ = rustix::fs::removexattr(work.path(), "system.posix_acl_default");
+        let (removals, unsynced) = (RefCell::default(), Cell::new(false));
+        Ok(Self { root, repo, objects, work, removals, unsynced, _lock: lock })
     }
 
     /// Removes a folder of this run in the background; it is gone when the store is closed.
@@ -132,6 +143,7 @@ impl Store {
 
     /// What threads need to add objects.
     pub fn writer(&self) -> ObjectWriter {
+        self.unsynced.set(true);
         ObjectWriter::new(self.objects.clone(), self.work.path().to_owned())
     }
 
@@ -149,7 +161,10 @@ impl Store {
             .with_context(|| format!("cannot list the refs below {prefix}"))?;
         refs.into_iter()
             .map(|(name, rev)| {
-                Ok((format!("{prefix}/{}", name.trim_start_matches(prefix).trim_start_matches('/')), rev.parse()?))
+                Ok((
+                    format!("{prefix}/{}", name.strip_prefix(prefix).unwrap_or(&name).trim_start_matches('/')),
+                    rev.parse()?,
+                ))
             })
             .collect()
     }
@@ -186,6 +201,7 @@ impl Store {
             self.repo.transaction_set_ref(None, name, Some(&checksum.to_hex()));
         }
         transaction.commit(gio::Cancellable::NONE).with_context(failed)?;
+        self.unsynced.set(true);
         Ok(())
     }
 
@@ -250,6 +266,12 @@ impl Drop for Store {
     fn drop(&mut self) {
         for removal in self.removals.take() {
             let _ = removal.join();
+        }
+        // A run that ends leaves nothing for `scrub` to find.
+        if self.unsynced.get()
+            && let Ok(objects) = File::open(&self.objects)
+        {
+            let _ = rustix::fs::syncfs(objects);
         }
     }
 }

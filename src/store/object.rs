@@ -26,6 +26,12 @@ const BLOCK: usize = 1 << 16;
 /// Extended attributes by name, sorted.
 pub type Xattrs = std::collections::BTreeMap<String, Vec<u8>>;
 
+/// Extended attributes that are part of a file's content here: those that an ordinary user in a namespace can set, and
+/// neither labels of the host's security modules nor overlayfs's own notes.
+pub fn is_kept_xattr(name: &str) -> bool {
+    name == "security.capability" || name.starts_with("user.") && !name.starts_with("user.overlay.")
+}
+
 /// Owner, mode and extended attributes of a file or directory.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub struct Attributes {
@@ -158,6 +164,9 @@ impl ObjectWriter {
             let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
             rustix::fs::chownat(CWD, &temporary, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
                 .with_context(|| owner_outside(attributes))?;
+            let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let times = Timestamps { last_access: epoch, last_modification: epoch };
+            rustix::fs::utimensat(CWD, &temporary, &times, AtFlags::SYMLINK_NOFOLLOW)?;
             fs::rename(&temporary, &place).with_context(|| format!("cannot create {}", place.display()))?;
         }
         Ok(checksum)
@@ -226,7 +235,7 @@ pub(super) fn xattrs_variant(xattrs: &Xattrs) -> Variant {
 }
 
 /// The header that is hashed before the content: its length, padding, and `(uuuusa(ayay))` in big-endian numbers.
-fn header(attributes: &Attributes, target: &str) -> Vec<u8> {
+pub(super) fn header(attributes: &Attributes, target: &str) -> Vec<u8> {
     let variant = Variant::tuple_from_iter([
         attributes.uid.to_be().to_variant(),
         attributes.gid.to_be().to_variant(),

@@ -10,10 +10,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::object::{Attributes, Content, ObjectWriter, Xattrs};
+use super::object::{Attributes, Content, ObjectWriter, Xattrs, is_kept_xattr};
 use super::tree::{Directory, Extras, Node, Tree};
 
-const OVERLAY: &str = "user.overlay.";
 const OPAQUE: &str = "user.overlay.opaque";
 
 /// Applies the upper layer at `upper` to `tree`, adding what is new to the store.
@@ -111,7 +110,7 @@ pub(super) fn attributes_of(path: &Path, metadata: &Metadata) -> Result<Attribut
     Ok(Attributes { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode(), xattrs })
 }
 
-/// The extended attributes of a file that are part of it: not overlayfs's own notes.
+/// The extended attributes of a file that are part of it.
 pub(super) fn read_xattrs(path: &Path) -> Result<Xattrs> {
     let mut names = vec![0; 1 << 16];
     let length = match rustix::fs::llistxattr(path, &mut names[..]) {
@@ -122,7 +121,7 @@ pub(super) fn read_xattrs(path: &Path) -> Result<Xattrs> {
     let mut xattrs = Xattrs::new();
     for name in names[..length].split(|b| *b == 0).filter(|n| !n.is_empty()) {
         let name = std::str::from_utf8(name).context("an extended attribute's name is not UTF-8")?;
-        if !name.starts_with(OVERLAY) {
+        if is_kept_xattr(name) {
             let mut value = vec![0; 1 << 16];
             let length = rustix::fs::lgetxattr(path, name, &mut value[..])?;
             value.truncate(length);

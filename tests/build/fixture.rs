@@ -26,13 +26,14 @@ const REQUIRED_TEXT: &str = "\
 name: required
 format: deb
 architectures: [amd64]
+outputs: [root.img]
+recommends: false
+base: required
 archives:
   - id: debian
     suites: [trixie]
     components: [main]
     signed-by: keyrings/debian-archive-keyring.gpg
-base: required
-outputs: [root.img]
 image:
   slack: 16M
 ";

@@ -11,4 +11,5 @@ mod recover;
 mod same;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;
 mod tree;

@@ -55,7 +55,7 @@ fn kill_at(scene: &Scene, moment: Duration) -> &'static str {
 }
 
 /// Within seconds, no process has the scene's folder in its arguments or among its mounts.
-fn assert_nothing_runs(scene: &Scene) {
+pub fn assert_nothing_runs(scene: &Scene) {
     let name = scene.folder.path().file_name().unwrap().to_str().unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while let Some(left) = user_of(name) {

@@ -61,7 +61,7 @@ impl User {
         fs::copy(PROGRAM, home.path().join("compose")).map_err(|e| e.to_string())?;
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
         let user = Self { home };
-        user.remove();
+        Self::remove();
         let folder = user.home.path();
         run(Command::new("useradd").args(["--no-create-home", "--home-dir"]).arg(folder).arg(USER)).or_reason()?;
         let subordinate = |file: &str| fs::read_to_string(file).unwrap_or_default().contains(USER);
@@ -81,7 +81,8 @@ impl User {
         digests(&run(&mut command).result())
     }
 
-    fn remove(&self) {
+    /// Also of an earlier run that was killed.
+    fn remove() {
         if fs::read_to_string("/etc/passwd").is_ok_and(|text| text.contains(&format!("\n{USER}:"))) {
             run(Command::new("userdel").arg(USER)).result();
         }
@@ -90,6 +91,6 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        self.remove();
+        Self::remove();
     }
 }

@@ -147,7 +147,9 @@ fn safe_path(raw: &[u8]) -> Result<String> {
         match part {
             "" | "." => {}
             ".." => bail!("the path `{text}` climbs out of the package's root"),
-            part if part.contains('\0') => bail!("the path `{}` has a NUL", text.escape_debug()),
+            part if part.contains(['\0', '\n']) => {
+                bail!("the path `{}` has a NUL or a line break", text.escape_debug())
+            }
             part => parts.push(part),
         }
     }

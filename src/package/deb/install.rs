@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::control::Stanza;
 use super::database;
 use super::relation::{self, Relation};
-use crate::clock::Timestamp;
+use crate::error::Hint;
 use crate::package::{DatabaseFile, Installation, MemberKind, Part, Residue, Script, Treatment, Unpacked};
 
 /// See [`crate::package::Format::control_files`].
@@ -173,16 +173,25 @@ impl Installation for Deb {
         database::write(&self.packages, lost)
     }
 
-    fn scripts(&self, _date: Timestamp) -> Vec<Script> {
+    fn scripts(&self) -> Result<Vec<Script>> {
+        if self.packages.is_empty() {
+            return Ok(Vec::new());
+        }
         let dpkg = self.packages.iter().find(|p| p.name == "dpkg");
-        let Some(running) = dpkg.map(|p| control(p).get("Version").unwrap_or_default()) else { return Vec::new() };
+        let dpkg = dpkg
+            .context("the lock has no dpkg, without which its packages cannot be configured")
+            .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
+        let running = control(dpkg).get("Version").unwrap_or_default();
         let mut scripts: Vec<Script> = self.order.iter().filter_map(|i| preinst(&self.packages[*i], running)).collect();
         scripts.push(Script {
             label: "dpkg --configure --pending".to_owned(),
-            command: ["/usr/bin/dpkg", "--force-unsafe-io", "--configure", "--pending"].map(str::to_owned).to_vec(),
-            environment: Vec::new(),
+            // After the first failure nothing more is wanted: its output is the last, and a shell finds the root as it was.
+            command: ["/usr/bin/dpkg", "--force-unsafe-io", "--abort-after=1", "--configure", "--pending"]
+                .map(str::to_owned)
+                .to_vec(),
+            environment: environment().collect(),
         });
-        scripts
+        Ok(scripts)
     }
 
     /// Policy 9.3.3.2 and invoke-rc.d(8): with this no script starts a service.
@@ -193,6 +202,12 @@ impl Installation for Deb {
     fn residue(&self) -> &'static [Residue] {
         RESIDUE
     }
+}
+
+/// What keeps debconf(7) from asking.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let variables = [("DEBIAN_FRONTEND", "noninteractive"), ("DEBCONF_NONINTERACTIVE_SEEN", "true")];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 /// The `preinst install` call as dpkg makes it (Policy 6.5; the variables are those of dpkg(1)).
@@ -213,6 +228,6 @@ fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
     Some(Script {
         label: format!("the preinst script of {}", package.name),
         command: vec![file, "install".to_owned()],
-        environment: variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        environment: environment().chain(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
     })
 }

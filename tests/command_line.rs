@@ -1,0 +1,126 @@
+//! The command line itself: help, exit codes, `update-lock --check`. No network and no rights are needed.
+
+mod support;
+
+use std::path::Path;
+
+use compose::durable;
+
+use support::archive::{SignedAs, SigningKey, Suite, at};
+use support::program::{Outcome, compose, run};
+use support::snapshot::assert_snapshot;
+
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The help of a command, given by its words.
+fn help(words: &[&str]) -> String {
+    let outcome = run(&mut compose(here(), [words, &["--help"]].concat()));
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    outcome.stdout
+}
+
+/// The commands that a help text lists.
+fn commands_of(help: &str) -> Vec<String> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = list.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+#[test]
+fn help_is_as_it_was() {
+    let top = help(&[]);
+    assert_snapshot("help/compose.txt", &top);
+    for name in commands_of(&top) {
+        let text = help(&[&name]);
+        assert_snapshot(&format!("help/{name}.txt"), &text);
+        for inner in commands_of(&text) {
+            assert_snapshot(&format!("help/{name}-{inner}.txt"), &help(&[&name, &inner]));
+        }
+    }
+}
+
+#[test]
+fn misuse_has_exit_code_2() {
+    for words in [&[][..], &["bild"], &["build"], &["build", "--jobs", "many", "m.yaml"], &["-q", "-v", "store", "ls"]]
+    {
+        let outcome = run(&mut compose(here(), words));
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{words:?}");
+        assert!(
+            outcome.stderr.contains("--help") || outcome.stderr.contains("Usage:"),
+            "{words:?}: {}",
+            outcome.stderr
+        );
+    }
+    assert_eq!(
+        run(&mut compose(here(), ["fetch", "manifests/none.yaml"])),
+        Outcome {
+            code: Some(2),
+            stdout: String::new(),
+            stderr: "error: cannot read manifests/none.yaml\n  caused by: No such file or directory (os error 2)\n"
+                .to_owned(),
+        }
+    );
+    let version = format!("compose {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(run(&mut compose(here(), ["--version"])).result(), version);
+}
+
+/// A manifest of one package, and the archive that has it.
+struct Scene {
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = format!(
+            "name: m\nformat: deb\narchitectures: [amd64]\nbase: none\npackages: [hello]\noutputs: [ostree]\n\
+             archives:\n  - {{id: own, suites: [own], components: [main], trusted: true, uris: ['file://{}']}}\n",
+            folder.path().join("archive").display()
+        );
+        durable::write(&folder.path().join("m.yaml"), manifest.as_bytes()).unwrap();
+        Self { folder }
+    }
+
+    /// Writes the archive with this version of the package alone.
+    fn publish(&self, version: &str, date: &str) {
+        let root = self.folder.path().join("archive");
+        let mut suite = Suite::new("own");
+        suite.date = at(date);
+        let control = format!("Package: hello\nVersion: {version}\nArchitecture: amd64\n");
+        suite.add_package(&root, "main/binary-amd64", &control, version.as_bytes());
+        suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
+    }
+
+    /// Exit code, results, and the last line on standard error.
+    fn update_lock(&self, options: &[&str]) -> (Option<i32>, String, String) {
+        let outcome = run(compose(self.folder.path(), ["--store", "store", "update-lock", "m.yaml"]).args(options));
+        (outcome.code, outcome.stdout, outcome.stderr.lines().last().unwrap_or_default().to_owned())
+    }
+
+    fn lock(&self) -> Option<String> {
+        std::fs::read_to_string(self.folder.path().join("locks/m.amd64.lock")).ok()
+    }
+}
+
+#[test]
+fn a_check_of_the_lock_answers_and_writes_nothing() {
+    let told = |code: i32, stdout: &str, state: &str| {
+        (Some(code), stdout.to_owned(), format!("locks/m.amd64.lock {state}: 1 packages, 3 B"))
+    };
+    let scene = Scene::new();
+    scene.publish("1.0", "2026-01-01T00:00:00Z");
+    assert_eq!(scene.update_lock(&["--check"]), told(1, "added hello 1.0\n", "is to be updated"));
+    assert_eq!(scene.lock(), None);
+    assert_eq!(scene.update_lock(&[]), told(0, "added hello 1.0\n", "is written"));
+    assert_eq!(scene.update_lock(&["--check"]), told(0, "", "is current"));
+
+    let before = scene.lock();
+    scene.publish("1.1", "2026-01-02T00:00:00Z");
+    let upgraded = "upgraded hello 1.0 → 1.1 (own/own/main)\n";
+    assert_eq!(scene.update_lock(&["--check"]), told(1, upgraded, "is to be updated"));
+    assert_eq!(scene.lock(), before);
+    assert_eq!(scene.update_lock(&["--quiet"]), (Some(0), upgraded.to_owned(), String::new()));
+    assert_eq!(scene.update_lock(&["--check"]), told(0, "", "is current"));
+}
