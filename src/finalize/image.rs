@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::tar;
 use crate::assemble;
@@ -37,6 +37,10 @@ pub(super) fn write(
     identity: Sha256,
     output: &Path,
 ) -> Result<()> {
+    if lock.tools.is_empty() {
+        return Err(anyhow!("the lock pins no program that writes images: it was made for other outputs"))
+            .hint(|| "add root.img to `outputs:` in the manifest and update the lock");
+    }
     let tools = store.work().join("tools");
     if !tools.exists() {
         let mut tree = assemble::tools(store, lock.format, &lock.tools)?;
