@@ -2,10 +2,14 @@
 //! `apt-get -s install`. The indexes are those that the host's own apt sources lead to.
 //! Skips, and says why, where there is no apt or its archives cannot be reached.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use support::needs::needs;
 
 use compose::arch::Architecture;
 use compose::clock::Timestamp;
@@ -192,13 +196,7 @@ fn difference(theirs: &Result<Vec<String>, String>, ours: &Result<Vec<String>, S
 
 /// Compares the base and `count` packages, and tells how many agree.
 fn compare(suite: &str, seed: &str, count: usize, recommends: bool) {
-    let apt = match Apt::new(suite) {
-        Ok(apt) => apt,
-        Err(reason) => {
-            eprintln!("skipped: no apt with {suite}: {reason}");
-            return;
-        }
-    };
+    let Some(apt) = needs(Apt::new(suite).map_err(|reason| format!("no apt with {suite}: {reason}"))) else { return };
     let indexes = apt.indexes();
     let more = if recommends { "--install-recommends" } else { "--no-install-recommends" };
     let mut differences = Vec::new();

@@ -1,9 +1,12 @@
 //! Our order of versions is that of `dpkg --compare-versions`. Skips where there is no dpkg.
 
+mod support;
+
 use std::cmp::Ordering;
 use std::process::Command;
 
 use compose::package::deb::version::compare;
+use support::needs::{host_program, needs};
 
 /// Texts that differ where comparing is easy to get wrong.
 const HOSTILE: &[&str] = &[
@@ -52,8 +55,7 @@ const HOSTILE: &[&str] = &[
 
 #[test]
 fn every_pair_of_hostile_versions_compares_as_in_dpkg() {
-    if Command::new("dpkg").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no dpkg");
+    if needs(host_program("dpkg", "--version")).is_none() {
         return;
     }
     let holds = |a: &str, relation: &str, b: &str| {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::support::needs::needs;
 use compose::clock::Timestamp;
 use compose::digest::Sha256;
 use compose::durable;
@@ -200,8 +201,9 @@ fn a_damaged_cache_is_fetched_again() {
 fn the_hosts_own_archive_is_loaded() {
     let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
     let host: MirrorMap = load_host(Path::new("/etc/apt"));
-    if !host.contains_key("debian") || !keyring.exists() {
-        println!("skipped: this host has no apt sources of an archive `debian`, or no keyring of it");
+    let found = host.contains_key("debian") && keyring.exists();
+    let missing = || "this host has no apt sources of an archive `debian`, or no keyring of it".to_owned();
+    if needs(found.then_some(()).ok_or_else(missing)).is_none() {
         return;
     }
     let archive = Archive {
