@@ -54,7 +54,11 @@ impl Scene {
             path,
             size: bytes.len() as u64,
             sha256: Sha256::of(bytes),
+            source: None,
+            installed_size: 0,
+            asked: None,
             depends: Vec::new(),
+            recommends: Vec::new(),
         }
     }
 

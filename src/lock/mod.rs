@@ -16,7 +16,7 @@ use crate::manifest::Manifest;
 use crate::package::Format;
 
 /// The lock format this program writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A lock: everything a build depends on besides the manifest.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -40,9 +40,19 @@ pub struct Lock {
     pub tools: Vec<Package>,
 }
 
+/// Who asked for a package by itself, so that it stays without a package that needs it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Asked {
+    /// The manifest's base has it.
+    Base,
+    /// The manifest names it.
+    Manifest,
+}
+
 /// One pinned package.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Package {
     /// Package name.
     pub name: String,
@@ -50,18 +60,36 @@ pub struct Package {
     pub architecture: String,
     /// Version in the format's own spelling.
     pub version: String,
+    /// The source package it was built from, where that has another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// `ARCHIVE/SUITE/COMPONENT`.
     pub archive: String,
     /// Path below the archive's root.
     pub path: String,
     /// Size of the file in bytes.
     pub size: u64,
+    /// Size in bytes once installed, as the archive's index estimates it; 0 where that is silent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub installed_size: u64,
     /// Identity of the file.
     pub sha256: Sha256,
+    /// Who asked for it; none for what came along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// Names of the locked packages that satisfy this one's dependencies (`NAME`, or `NAME:ARCH` where the name alone is
     /// ambiguous), sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends: Vec<String>,
+    /// Likewise those that satisfy its recommendations and suggestions, where the manifest has them followed; none that
+    /// stands under `depends`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recommends: Vec<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Package {
@@ -155,7 +183,7 @@ pub fn path_for(manifest: &Manifest, architecture: &Architecture) -> PathBuf {
 pub fn load(manifest: &Manifest, architecture: &Architecture) -> Result<Lock> {
     let path = path_for(manifest, architecture);
     let remedy = || format!("compose update-lock {}", manifest.path.display());
-    let Some(lock) = load_any(&path)? else {
+    let Some(lock) = load_any(&path).hint(remedy)? else {
         return Err(anyhow!("{} has no lock for {architecture}: {} is missing", manifest.name, path.display()))
             .hint(remedy);
     };

@@ -12,11 +12,12 @@ mod walk;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow};
+use indexmap::IndexMap;
 
 use crate::arch::Architecture;
 use crate::clock::Timestamp;
 use crate::error::Hint;
-use crate::lock::{self, Lock};
+use crate::lock::{self, Asked, Lock};
 use crate::manifest::{Base, Manifest, OutputFormat};
 use crate::package::universe::{Candidate, Requirement, Universe};
 use crate::source::Index;
@@ -69,17 +70,18 @@ fn date(
 fn resolve_packages(manifest: &Manifest, architecture: &Architecture, indexes: &[Index]) -> Result<Vec<lock::Package>> {
     let universe = manifest.format.universe(indexes, architecture, &manifest.packages, &manifest.exclude)?;
     let universe = universe.as_ref();
-    let mut requests: Vec<Requirement> = Vec::new();
+    let mut requests: Vec<(Asked, Requirement)> = Vec::new();
     for candidate in universe.base(manifest.base) {
-        requests.push(Requirement {
+        let requirement = Requirement {
             verb: "has in its base",
             text: universe.identity(candidate).name.to_owned(),
             necessary: true,
             options: vec![candidate],
-        });
+        };
+        requests.push((Asked::Base, requirement));
     }
     for request in &manifest.packages {
-        requests.push(universe.request(request)?);
+        requests.push((Asked::Manifest, universe.request(request)?));
     }
     if manifest.base != Base::None && requests.is_empty() {
         return Err(anyhow!("no package of the archives belongs to the base"));
@@ -102,34 +104,39 @@ fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[In
         let requirement = universe.request(request).context(tool.reason).hint(
             || "name an archive that has it under `tools: archives:` in the manifest, in the form of `archives:`",
         )?;
-        requirements.push(requirement);
+        requirements.push((Asked::Manifest, requirement));
     }
     choose(universe.as_ref(), &requirements, false)
 }
 
 /// Chooses what satisfies the requests, as lock entries sorted by name and architecture.
-fn choose(universe: &dyn Universe, requests: &[Requirement], recommends: bool) -> Result<Vec<lock::Package>> {
+fn choose(universe: &dyn Universe, requests: &[(Asked, Requirement)], recommends: bool) -> Result<Vec<lock::Package>> {
     let mut cache = RelationsCache::new(universe, recommends);
     // In the order asked for, as apt treats its command line: which alternative is there first depends on it.
-    let mut roots: Vec<Candidate> = Vec::new();
-    for root in requests.iter().filter_map(|request| request.options.first()) {
-        if !roots.contains(root) {
-            roots.push(*root);
+    let mut roots: IndexMap<Candidate, Asked> = IndexMap::new();
+    for (asked, request) in requests {
+        if let Some(root) = request.options.first() {
+            // What the manifest names stays when the base no longer has it.
+            roots.entry(*root).and_modify(|before| *before = (*before).max(*asked)).or_insert(*asked);
         }
     }
+    let asked = roots;
+    let roots: Vec<Candidate> = asked.keys().copied().collect();
     let mut chosen = walk::walk(&mut cache, &roots, None);
     if !walk::is_consistent(&mut cache, &roots, &chosen) {
-        let solution = solve::solve(universe, requests, &chosen)
+        let requests: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
+        let solution = solve::solve(universe, &requests, &chosen)
             .map_err(|proof| anyhow!("nothing satisfies the manifest:\n{proof}"))?;
         chosen = walk::walk(&mut cache, &roots, Some(&solution));
     }
-    lock_entries(universe, &mut cache, &chosen)
+    lock_entries(universe, &mut cache, &chosen, &asked)
 }
 
 fn lock_entries(
     universe: &dyn Universe,
     cache: &mut RelationsCache<'_>,
     chosen: &[Candidate],
+    asked: &IndexMap<Candidate, Asked>,
 ) -> Result<Vec<lock::Package>> {
     let names: Vec<&str> = chosen.iter().map(|candidate| universe.identity(*candidate).name).collect();
     let label = |candidate: Candidate| {
@@ -142,16 +149,21 @@ fn lock_entries(
     let mut packages = Vec::new();
     for &candidate in chosen {
         let mut package = universe.record(candidate)?;
+        package.asked = asked.get(&candidate).copied();
         let relations = cache.get(candidate);
-        let needed: BTreeSet<Candidate> = relations
-            .requirements
-            .iter()
-            .filter(|requirement| requirement.necessary)
-            .flat_map(|requirement| requirement.options.iter().copied())
-            .filter(|option| *option != candidate && chosen.binary_search(option).is_ok())
-            .collect();
-        package.depends = needed.into_iter().map(label).collect();
-        package.depends.sort();
+        let satisfying = |necessary: bool| -> BTreeSet<Candidate> {
+            let requirements = relations.requirements.iter().filter(|requirement| requirement.necessary == necessary);
+            let options = requirements.flat_map(|requirement| requirement.options.iter().copied());
+            options.filter(|option| *option != candidate && chosen.binary_search(option).is_ok()).collect()
+        };
+        let labels = |candidates: &mut dyn Iterator<Item = &Candidate>| -> Vec<String> {
+            let mut labels: Vec<String> = candidates.map(|candidate| label(*candidate)).collect();
+            labels.sort();
+            labels
+        };
+        let needed = satisfying(true);
+        package.depends = labels(&mut needed.iter());
+        package.recommends = labels(&mut satisfying(false).difference(&needed));
         packages.push(package);
     }
     packages.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));

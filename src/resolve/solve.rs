@@ -163,7 +163,7 @@ impl DependencyProvider for Provider<'_> {
 /// `wishes` are taken too where they can be.
 pub fn solve(
     universe: &dyn Universe,
-    requests: &[Requirement],
+    requests: &[&Requirement],
     wishes: &[Candidate],
 ) -> Result<Vec<Candidate>, String> {
     let provider = Provider {

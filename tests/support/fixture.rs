@@ -43,7 +43,11 @@ impl Fixture {
             path: format!("pool/{name}.deb"),
             size: bytes.len() as u64,
             sha256,
+            source: None,
+            installed_size: 0,
+            asked: None,
             depends: Vec::new(),
+            recommends: Vec::new(),
         }
     }
 

@@ -364,11 +364,20 @@ impl Universe for DebUniverse<'_> {
             name: entry.name.to_owned(),
             architecture: field("Architecture")?.to_owned(),
             version: entry.version.to_owned(),
+            source: stanza
+                .get("Source")
+                .and_then(|source| source.split_whitespace().next())
+                .filter(|source| *source != entry.name)
+                .map(str::to_owned),
             archive: index.archive.clone(),
             path: field("Filename")?.to_owned(),
             size: field("Size")?.parse().with_context(|| format!("{} {} has a bad Size", entry.name, entry.version))?,
+            // In KiB there (deb-control(5)).
+            installed_size: stanza.get("Installed-Size").and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) << 10,
             sha256: field("SHA256")?.parse()?,
+            asked: None,
             depends: Vec::new(),
+            recommends: Vec::new(),
         })
     }
 }
