@@ -1,6 +1,7 @@
 //! Resolving small archives written out as stanzas: what is chosen, what is locked, and what is said when nothing can be.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use compose::arch::Architecture;
 use compose::clock::Timestamp;
@@ -9,8 +10,9 @@ use compose::error::hints;
 use compose::lock::Lock;
 use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools};
 use compose::package::Format;
+use compose::package::deb::table::Table;
 use compose::resolve::{self, Change};
-use compose::source::Index;
+use compose::source::{Index, Indexes};
 
 fn amd64() -> Architecture {
     "amd64".parse().unwrap()
@@ -43,7 +45,7 @@ fn index(suite: &str, packages: &[&str]) -> Index {
         architecture: amd64(),
         date: Timestamp::from_seconds(1000).unwrap(),
         sha256: Sha256::of(text.as_bytes()),
-        text: text.into_bytes(),
+        table: Arc::new(Table::of(&text).unwrap()),
     }
 }
 
@@ -52,9 +54,11 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
         name: "small".to_owned(),
         format: Format::Deb,
         architectures: vec![amd64()],
+        foreign_architectures: Vec::new(),
         archives: Vec::new(),
         base,
         recommends: false,
+        suggests: false,
         packages: packages.iter().map(|text| Format::Deb.parse_request(text).unwrap()).collect::<Vec<PackageRequest>>(),
         exclude: Vec::new(),
         groups: Vec::new(),
@@ -68,8 +72,12 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
     }
 }
 
+fn all_of(indexes: &[Index]) -> Indexes {
+    Indexes { packages: indexes.to_vec(), tools: Vec::new() }
+}
+
 fn lock(manifest: &Manifest, indexes: &[Index]) -> anyhow::Result<Lock> {
-    resolve::run(manifest, &amd64(), indexes, &[], None)
+    resolve::run(manifest, &amd64(), &all_of(indexes), None)
 }
 
 /// What is chosen, as `NAME VERSION` joined by commas; or the error with its hints.
@@ -275,7 +283,7 @@ fn tools_come_with_root_img_alone() {
         "trixie",
         &["e2fsprogs 1.47.2-3;Depends: libc6", "libarchive13t64 3", "libc6 2.41", "dpkg 1;Essential: yes"],
     );
-    let lock = resolve::run(&small, &amd64(), &[old, new], &[], None).unwrap();
+    let lock = resolve::run(&small, &amd64(), &all_of(&[old, new]), None).unwrap();
     let names = |packages: &[compose::lock::Package]| packages.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&lock.packages), ["a"]);
     assert_eq!(names(&lock.tools), ["e2fsprogs", "libarchive13t64", "libc6"]);
@@ -302,7 +310,7 @@ fn a_lock_tells_what_satisfies_what_and_keeps_its_date() {
     );
     assert_eq!(first.date.seconds(), 1000);
     archive[0].date = Timestamp::from_seconds(2000).unwrap();
-    assert_eq!(resolve::run(&manifest, &amd64(), &archive, &[], Some(&first)).unwrap(), first);
+    assert_eq!(resolve::run(&manifest, &amd64(), &all_of(&archive), Some(&first)).unwrap(), first);
     assert_eq!(lock(&manifest, &archive).unwrap().date.seconds(), 2000);
 }
 

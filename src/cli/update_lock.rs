@@ -58,9 +58,8 @@ fn update(
         settings.terminal.warn(&format!("{e:#}; it is made anew"));
         None
     });
-    let indexes = source::load_indexes(&manifest.archives, architecture, context)?;
-    let tools = source::load_indexes(&manifest.tools.archives, architecture, context)?;
-    let new = resolve::run(manifest, architecture, &indexes, &tools, old.as_ref())?;
+    let indexes = source::load_indexes(&[(manifest, architecture)], context)?.remove(0);
+    let new = resolve::run(manifest, architecture, &indexes, old.as_ref())?;
     let changed = old.as_ref() != Some(&new);
     let empty: &[Package] = &[];
     let before = old.as_ref().map_or((empty, empty), |old| (&old.packages, &old.tools));

@@ -171,12 +171,7 @@ impl Lock {
 /// Where the lock of a manifest for an architecture stands: `locks/` beside the manifest's folder when that is called
 /// `manifests`, else `locks/` in the manifest's folder.
 pub fn path_for(manifest: &Manifest, architecture: &Architecture) -> PathBuf {
-    let folder = manifest.path.parent().unwrap_or(Path::new(""));
-    let root = match (folder.file_name(), folder.parent()) {
-        (Some(name), Some(parent)) if name == "manifests" => parent,
-        _ => folder,
-    };
-    root.join("locks").join(format!("{}.{architecture}.lock", manifest.name))
+    manifest.root().join("locks").join(format!("{}.{architecture}.lock", manifest.name))
 }
 
 /// The lock of a manifest, which must exist and belong to the manifest as it is now.

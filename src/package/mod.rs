@@ -18,7 +18,7 @@ use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::manifest::PackageRequest;
 use crate::source::Index;
-use universe::Universe;
+use universe::{Selection, Universe};
 
 /// A package format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -72,17 +72,15 @@ impl Format {
         }
     }
 
-    /// All packages of some indexes as things to choose from for one architecture. What `requests` say of versions
-    /// decides which version of a package stands for it; `exclude` names packages that cannot be chosen.
+    /// All packages of some indexes as things to choose from for one architecture.
     pub fn universe<'a>(
         self,
         indexes: &'a [Index],
         architecture: &'a Architecture,
-        requests: &[PackageRequest],
-        exclude: &[String],
+        selection: &Selection<'a>,
     ) -> Result<Box<dyn Universe + 'a>> {
         match self {
-            Self::Deb => Ok(Box::new(deb::universe::DebUniverse::new(indexes, architecture, requests, exclude)?)),
+            Self::Deb => Ok(Box::new(deb::universe::DebUniverse::new(indexes, architecture, selection)?)),
         }
     }
 

@@ -19,36 +19,33 @@ use crate::clock::Timestamp;
 use crate::error::Hint;
 use crate::lock::{self, Asked, Lock};
 use crate::manifest::{Base, Manifest, OutputFormat};
-use crate::package::universe::{Candidate, Requirement, Universe};
-use crate::source::Index;
-use walk::RelationsCache;
+use crate::package::universe::{Candidate, Requirement, Selection, Strength, Universe};
+use crate::source::{Index, Indexes};
+use walk::{Granted, RelationsCache};
 
 pub use changes::{Change, changes};
 
 /// Pins the packages of a root and of the programs that shape its image.
 ///
-/// `tools_indexes` are those of the manifest's tools archives, or empty to take tools from `indexes`. `previous` is the
-/// lock there was: when no package moves, its date stays.
+/// `previous` is the lock there was: when no package moves, its date stays.
 pub fn run(
     manifest: &Manifest,
     architecture: &Architecture,
-    indexes: &[Index],
-    tools_indexes: &[Index],
+    indexes: &Indexes,
     previous: Option<&Lock>,
 ) -> Result<Lock> {
-    let packages = resolve_packages(manifest, architecture, indexes)
+    let packages = resolve_packages(manifest, architecture, &indexes.packages)
         .with_context(|| format!("cannot resolve {} for {architecture}", manifest.name))?;
     let own = manifest.tools.archives.is_empty();
-    let tools = resolve_tools(manifest, architecture, if own { indexes } else { tools_indexes })
+    let tools = resolve_tools(manifest, architecture, if own { &indexes.packages } else { &indexes.tools })
         .with_context(|| format!("cannot resolve the tools of {} for {architecture}", manifest.name))?;
-    let used: Vec<&Index> = if own { indexes.iter().collect() } else { indexes.iter().chain(tools_indexes).collect() };
     Ok(Lock {
         version: lock::VERSION,
         manifest: manifest.name.clone(),
         manifest_sha256: manifest.digest,
         format: manifest.format,
         architecture: architecture.clone(),
-        date: date(&used, &packages, &tools, previous)?,
+        date: date(indexes, &packages, &tools, previous)?,
         packages,
         tools,
     })
@@ -56,37 +53,46 @@ pub fn run(
 
 /// The newest Release among the indexes; the date there was, when every package stays.
 fn date(
-    indexes: &[&Index],
+    indexes: &Indexes,
     packages: &[lock::Package],
     tools: &[lock::Package],
     previous: Option<&Lock>,
 ) -> Result<Timestamp> {
     match previous {
         Some(lock) if lock.packages == packages && lock.tools == tools => Ok(lock.date),
-        _ => indexes.iter().map(|index| index.date).max().context("no archive has an index for this architecture"),
+        _ => indexes
+            .packages
+            .iter()
+            .chain(&indexes.tools)
+            .map(|index| index.date)
+            .max()
+            .context("no archive has an index for this architecture"),
     }
 }
 
 fn resolve_packages(manifest: &Manifest, architecture: &Architecture, indexes: &[Index]) -> Result<Vec<lock::Package>> {
-    let universe = manifest.format.universe(indexes, architecture, &manifest.packages, &manifest.exclude)?;
+    let selection = Selection { requests: &manifest.packages, exclude: &manifest.exclude, keep: &[] };
+    let universe = manifest.format.universe(indexes, architecture, &selection)?;
     let universe = universe.as_ref();
     let mut requests: Vec<(Asked, Requirement)> = Vec::new();
     for candidate in universe.base(manifest.base) {
         let requirement = Requirement {
             verb: "has in its base",
             text: universe.identity(candidate).name.to_owned(),
-            necessary: true,
+            strength: Strength::Needed,
             options: vec![candidate],
         };
         requests.push((Asked::Base, requirement));
     }
     for request in &manifest.packages {
-        requests.push((Asked::Manifest, universe.request(request)?));
+        requests.extend(universe.request(request)?.into_iter().map(|requirement| (Asked::Manifest, requirement)));
     }
     if manifest.base != Base::None && requests.is_empty() {
         return Err(anyhow!("no package of the archives belongs to the base"));
     }
-    choose(universe, &requests, manifest.recommends)
+    let of = manifest.packages.iter().map(|request| (request.name.as_str(), (request.recommends, request.suggests)));
+    let granted = Granted { recommends: manifest.recommends, suggests: manifest.suggests, of: of.collect() };
+    choose(universe, &requests, granted)
 }
 
 fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[Index]) -> Result<Vec<lock::Package>> {
@@ -98,20 +104,25 @@ fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[In
     for tool in tools {
         requests.push(manifest.format.parse_request(tool.request).map_err(|message| anyhow!(message))?);
     }
-    let universe = manifest.format.universe(indexes, architecture, &requests, &[])?;
+    let selection = Selection { requests: &requests, ..Selection::default() };
+    let universe = manifest.format.universe(indexes, architecture, &selection)?;
     let mut requirements = Vec::new();
     for (tool, request) in tools.iter().zip(&requests) {
-        let requirement = universe.request(request).context(tool.reason).hint(
+        let found = universe.request(request).context(tool.reason).hint(
             || "name an archive that has it under `tools: archives:` in the manifest, in the form of `archives:`",
         )?;
-        requirements.push((Asked::Manifest, requirement));
+        requirements.extend(found.into_iter().map(|requirement| (Asked::Manifest, requirement)));
     }
-    choose(universe.as_ref(), &requirements, false)
+    choose(universe.as_ref(), &requirements, Granted::default())
 }
 
 /// Chooses what satisfies the requests, as lock entries sorted by name and architecture.
-fn choose(universe: &dyn Universe, requests: &[(Asked, Requirement)], recommends: bool) -> Result<Vec<lock::Package>> {
-    let mut cache = RelationsCache::new(universe, recommends);
+fn choose(
+    universe: &dyn Universe,
+    requests: &[(Asked, Requirement)],
+    granted: Granted<'_>,
+) -> Result<Vec<lock::Package>> {
+    let mut cache = RelationsCache::new(universe, granted);
     // In the order asked for, as apt treats its command line: which alternative is there first depends on it.
     let mut roots: IndexMap<Candidate, Asked> = IndexMap::new();
     for (asked, request) in requests {
@@ -152,7 +163,8 @@ fn lock_entries(
         package.asked = asked.get(&candidate).copied();
         let relations = cache.get(candidate);
         let satisfying = |necessary: bool| -> BTreeSet<Candidate> {
-            let requirements = relations.requirements.iter().filter(|requirement| requirement.necessary == necessary);
+            let requirements =
+                relations.requirements.iter().filter(|requirement| requirement.is_necessary() == necessary);
             let options = requirements.flat_map(|requirement| requirement.options.iter().copied());
             options.filter(|option| *option != candidate && chosen.binary_search(option).is_ok()).collect()
         };

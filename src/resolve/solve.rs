@@ -14,7 +14,7 @@ use resolvo::{
 };
 
 use super::explain::explain;
-use super::walk::RelationsCache;
+use super::walk::{Granted, RelationsCache};
 use crate::package::universe::{Candidate, Requirement, Universe};
 
 /// What a relation means to the solver.
@@ -147,7 +147,7 @@ impl DependencyProvider for Provider<'_> {
 
     async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {
         let relations = self.relations.borrow_mut().get(Candidate(solvable.into_raw()));
-        let necessary = relations.requirements.iter().filter(|r| r.necessary);
+        let necessary = relations.requirements.iter().filter(|r| r.is_necessary());
         let excluded = relations.exclusions.iter().flat_map(|exclusion| {
             let said = (exclusion.verb, exclusion.text.clone());
             exclusion.against.iter().map(move |other| self.set(Set::AllBut(*other), &said))
@@ -168,7 +168,7 @@ pub fn solve(
 ) -> Result<Vec<Candidate>, String> {
     let provider = Provider {
         universe,
-        relations: RefCell::new(RelationsCache::new(universe, false)),
+        relations: RefCell::new(RelationsCache::new(universe, Granted::default())),
         sets: RefCell::default(),
         unions: RefCell::default(),
         known: RefCell::default(),

@@ -4,21 +4,44 @@
 //! These are the rules of apt's `pkgDepCache::MarkInstall` (apt-pkg/depcache.cc) for a root in which nothing is installed.
 //! The walk can end in a state that is not consistent; [`is_consistent`] tells, and then the solver has to decide.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::package::universe::{Candidate, Relations, Requirement, Universe};
+use crate::package::universe::{Candidate, Relations, Requirement, Strength, Universe};
+
+/// Which wishes of packages are granted.
+#[derive(Clone, Default, Debug)]
+pub struct Granted<'a> {
+    /// Recommendations of all packages but those under `of`.
+    pub recommends: bool,
+    /// Suggestions likewise.
+    pub suggests: bool,
+    /// For some packages by name, their recommendations and suggestions.
+    pub of: BTreeMap<&'a str, (Option<bool>, Option<bool>)>,
+}
+
+impl Granted<'_> {
+    fn grants(&self, name: &str, strength: Strength) -> bool {
+        let (recommends, suggests) = self.of.get(name).copied().unwrap_or_default();
+        match strength {
+            Strength::Needed => true,
+            Strength::Recommended => recommends.unwrap_or(self.recommends),
+            Strength::Suggested => suggests.unwrap_or(self.suggests),
+        }
+    }
+}
 
 /// Relations of candidates, worked out once each.
 pub struct RelationsCache<'a> {
     universe: &'a dyn Universe,
     known: Vec<Option<Rc<Relations>>>,
-    recommends: bool,
+    granted: Granted<'a>,
 }
 
 impl<'a> RelationsCache<'a> {
-    /// An empty cache; without `recommends`, requirements that are not necessary are left out.
-    pub fn new(universe: &'a dyn Universe, recommends: bool) -> Self {
-        Self { universe, known: vec![None; universe.len()], recommends }
+    /// An empty cache; wishes that are not granted are left out.
+    pub fn new(universe: &'a dyn Universe, granted: Granted<'a>) -> Self {
+        Self { universe, known: vec![None; universe.len()], granted }
     }
 
     /// A candidate's relations.
@@ -26,9 +49,8 @@ impl<'a> RelationsCache<'a> {
         let slot = &mut self.known[candidate.index()];
         if slot.is_none() {
             let mut relations = self.universe.relations(candidate);
-            if !self.recommends {
-                relations.requirements.retain(|r| r.necessary);
-            }
+            let name = self.universe.identity(candidate).name;
+            relations.requirements.retain(|r| self.granted.grants(name, r.strength));
             *slot = Some(Rc::new(relations));
         }
         slot.clone().unwrap_or_default()
@@ -82,7 +104,7 @@ impl Walk<'_, '_> {
         if chosen && !protected && !self.is_broken(&relations) {
             return true;
         }
-        let hopeless = |r: &Requirement| r.necessary && !r.options.iter().any(|o| !self.states[o.index()].refused);
+        let hopeless = |r: &Requirement| r.is_necessary() && !r.options.iter().any(|o| !self.states[o.index()].refused);
         if relations.requirements.iter().any(hopeless) {
             self.states[candidate.index()].refused |= !protected;
             return false;
@@ -109,7 +131,7 @@ impl Walk<'_, '_> {
     }
 
     fn is_broken(&self, relations: &Relations) -> bool {
-        relations.requirements.iter().any(|r| r.necessary && !self.is_met(r))
+        relations.requirements.iter().any(|r| r.is_necessary() && !self.is_met(r))
             || relations.exclusions.iter().flat_map(|e| &e.against).any(|other| self.states[other.index()].chosen)
     }
 
@@ -139,7 +161,7 @@ impl Walk<'_, '_> {
         for requirement in open.iter().map(|at| &relations.requirements[*at]) {
             let possible: Vec<Candidate> =
                 requirement.options.iter().copied().filter(|o| !self.states[o.index()].refused).collect();
-            let only = requirement.necessary && possible.len() == 1;
+            let only = requirement.is_necessary() && possible.len() == 1;
             if self.is_met(requirement) {
                 if protected && only && !self.states[possible[0].index()].protected {
                     self.states[possible[0].index()].protected = true;
@@ -154,7 +176,7 @@ impl Walk<'_, '_> {
                 }
                 self.choose(option)
             });
-            if !met && requirement.necessary {
+            if !met && requirement.is_necessary() {
                 all = false;
                 if !protected {
                     break;
@@ -188,7 +210,7 @@ pub fn is_consistent(cache: &mut RelationsCache<'_>, roots: &[Candidate], chosen
     roots.iter().all(has)
         && chosen.iter().all(|candidate| {
             let relations = cache.get(*candidate);
-            relations.requirements.iter().all(|r| !r.necessary || r.options.iter().any(has))
+            relations.requirements.iter().all(|r| !r.is_necessary() || r.options.iter().any(has))
                 && !relations.exclusions.iter().flat_map(|e| &e.against).any(has)
         })
 }

@@ -3,11 +3,10 @@
 pub mod archive;
 pub mod control;
 mod database;
-pub mod index;
 pub mod install;
 mod matching;
-mod mention;
 pub mod relation;
 pub mod request;
+pub mod table;
 pub mod universe;
 pub mod version;
