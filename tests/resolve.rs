@@ -155,6 +155,93 @@ fn recommendations_are_followed_when_asked_for() {
 }
 
 #[test]
+fn one_package_can_have_its_own_say_on_recommendations() {
+    let archive =
+        [index("trixie", &["a 1;Recommends: b;Suggests: c", "b 1;Recommends: d", "c 1;Depends: e", "d 1", "e 1"])];
+    let mut manifest = manifest(Base::None, &["a"]);
+    manifest.packages[0].recommends = Some(true);
+    assert_eq!(chosen(&manifest, &archive), "a 1, b 1");
+    manifest.packages[0].suggests = Some(true);
+    assert_eq!(chosen(&manifest, &archive), "a 1, b 1, c 1, e 1");
+    manifest.recommends = true;
+    manifest.packages[0] = PackageRequest { recommends: Some(false), ..manifest.packages[0].clone() };
+    assert_eq!(chosen(&manifest, &archive), "a 1, c 1, e 1");
+    manifest.packages[0] = Format::Deb.parse_request("a").unwrap();
+    (manifest.recommends, manifest.suggests) = (false, true);
+    assert_eq!(chosen(&manifest, &archive), "a 1, c 1, e 1");
+}
+
+#[test]
+fn a_task_is_all_packages_that_say_so() {
+    let packages = [
+        "a 1;Task: web-server, mail-server;Depends: c",
+        "b 1;Task: mail-server",
+        "c 1",
+        "task-web-server 1;Depends: d",
+        "d 1",
+    ];
+    let archive = [index("trixie", &packages)];
+    assert_eq!(chosen(&manifest(Base::None, &["^mail-server"]), &archive), "a 1, b 1, c 1");
+    assert_eq!(chosen(&manifest(Base::None, &["web-server^"]), &archive), "a 1, c 1, d 1, task-web-server 1");
+    assert_eq!(
+        chosen(&manifest(Base::None, &["^print-server"]), &archive),
+        "cannot resolve small for amd64: no package belongs to the task `print-server`, and there is no package \
+         `task-print-server`"
+    );
+}
+
+#[test]
+fn a_release_is_taken_with_what_it_needs() {
+    let stable = index("trixie", &["a 1;Depends: b", "b 1", "c 1;Depends: d", "d 1", "e 1"]);
+    let new = ["a 2;Depends: b (>= 2), e, v", "b 2;Depends: d (>= 2)", "d 2", "e 2", "v 2"];
+    let backports = Index { not_automatic: true, but_automatic_upgrades: true, ..index("trixie-backports", &new) };
+    let indexes = [stable, backports];
+    assert_eq!(chosen(&manifest(Base::None, &["a", "c"]), &indexes), "a 1, b 1, c 1, d 1");
+    assert_eq!(chosen(&manifest(Base::None, &["a/trixie-backports", "c"]), &indexes), "a 2, b 2, c 1, d 2, e 1, v 2");
+    assert_eq!(
+        chosen(&manifest(Base::None, &["a/sid"]), &indexes),
+        "cannot resolve small for amd64: priorities and the versions under `packages` leave no `a`, \
+         found 1 (debian/trixie/main), 2 (debian/trixie-backports/main)"
+    );
+}
+
+#[test]
+fn packages_of_foreign_architectures_stand_beside_those_of_the_root() {
+    let own = [
+        "libc 1;Multi-Arch: same",
+        "tool 1;Multi-Arch: foreign",
+        "old 1",
+        "data 1;Architecture: all;Multi-Arch: foreign",
+    ];
+    let i386 = |more: &[&'static str]| {
+        let packages: Vec<String> =
+            own.iter().chain(more).map(|p| p.replace("Architecture: all", "Architecture: all;X: y")).collect();
+        let packages: Vec<String> = packages
+            .iter()
+            .map(|p| if p.contains("Architecture") { p.clone() } else { format!("{p};Architecture: i386") })
+            .collect();
+        let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+        Index { architecture: "i386".parse().unwrap(), ..index("trixie", &packages) }
+    };
+    let wine = i386(&["wine 1;Depends: libc (= 1), tool, data", "needs 1;Depends: old", "exact 1;Depends: old:amd64"]);
+    let both = [index("trixie", &own), wine];
+    let labels = |requests: &[&str]| match lock(&manifest(Base::None, requests), &both) {
+        Ok(lock) => {
+            lock.packages.iter().map(|p| format!("{}:{}", p.name, p.architecture)).collect::<Vec<_>>().join(" ")
+        }
+        Err(error) => format!("{error:#}"),
+    };
+    assert_eq!(labels(&["wine:i386", "libc"]), "data:all libc:amd64 libc:i386 tool:amd64 wine:i386");
+    assert_eq!(labels(&["needs:i386"]), "needs:i386 old:i386");
+    assert_eq!(labels(&["exact:i386"]), "exact:i386 old:amd64");
+    assert_eq!(labels(&["wine"]), "wine:i386", "as apt does where the root's own architecture has none");
+    assert!(labels(&["old", "old:i386"]).contains("cannot be installed beside another architecture's"));
+    assert!(labels(&["libc:armhf"]).contains("`libc:armhf` is for armhf, and the root is for amd64"));
+    let depends = lock(&manifest(Base::None, &["wine:i386", "libc"]), &both).unwrap().packages.pop().unwrap().depends;
+    assert_eq!(depends, ["data", "libc:i386", "tool"]);
+}
+
+#[test]
 fn a_base_is_a_set_of_priorities() {
     let packages = [
         "apt 1;Priority: important",

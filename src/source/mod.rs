@@ -125,7 +125,7 @@ pub fn load_archives(archives: &[(&Archive, &Architecture)], context: &Context<'
 /// All archives that the files of a manifest's locks can come from. Those of package files have their folders' URIs.
 pub fn archives_of_files(manifest: &Manifest) -> Vec<Archive> {
     let uris = |folder: &Path| {
-        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let folder = std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.to_owned());
         vec![http::join("file://", folder.to_string_lossy().trim_start_matches('/'))]
     };
     let mut archives = [manifest.archives.as_slice(), &manifest.tools.archives].concat();

@@ -564,6 +564,11 @@ impl Universe for DebUniverse<'_> {
         let text = relation.to_string();
         let of = architecture.unwrap_or(self.architecture);
         let mut options = self.satisfying(&self.look_up_relation(relation), of);
+        // As apt does, where the root's own architecture has no such package: that of a foreign one.
+        if options.is_empty() && architecture.is_none() {
+            let fits = |c: &Candidate| version.is_none_or(|(op, wanted)| op.holds(self.entry(*c).version, wanted));
+            options.extend(self.named(name).find(fits));
+        }
         if let Some(real) = options.iter().copied().find(|&c| self.entry(c).name == name) {
             options = vec![real];
         }
