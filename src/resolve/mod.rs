@@ -4,7 +4,6 @@
 //! `solve` searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
 //! So the result is a function of manifest and indexes.
 
-mod changes;
 mod explain;
 mod solve;
 mod walk;
@@ -22,8 +21,6 @@ use crate::manifest::{Base, Manifest, OutputFormat};
 use crate::package::universe::{Candidate, Requirement, Universe};
 use crate::source::Index;
 use walk::RelationsCache;
-
-pub use changes::{Change, changes};
 
 /// Pins the packages of a root and of the programs that shape its image.
 ///
