@@ -9,7 +9,7 @@ use compose::error::hints;
 use compose::lock::Lock;
 use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools};
 use compose::package::Format;
-use compose::resolve::{self, Change};
+use compose::resolve;
 use compose::source::Index;
 
 fn amd64() -> Architecture {
@@ -304,24 +304,4 @@ fn a_lock_tells_what_satisfies_what_and_keeps_its_date() {
     archive[0].date = Timestamp::from_seconds(2000).unwrap();
     assert_eq!(resolve::run(&manifest, &amd64(), &archive, &[], Some(&first)).unwrap(), first);
     assert_eq!(lock(&manifest, &archive).unwrap().date.seconds(), 2000);
-}
-
-#[test]
-fn changes_are_told_by_version_order() {
-    let of = |packages: &[&str], requests: &[&str]| {
-        lock(&manifest(Base::None, requests), &[index("trixie", packages)]).unwrap().packages
-    };
-    let old = of(&["a 1.9", "b 2", "c 1", "e 1", "f 1"], &["a", "b", "c", "e", "f"]);
-    let new = of(&["a 1.10", "b 2~rc1", "d 1", "e 1;Section: admin", "f 1"], &["a", "b", "d", "e", "f"]);
-    let told: Vec<String> = resolve::changes(Format::Deb, &old, &new)
-        .into_iter()
-        .map(|change| match change {
-            Change::Added(new) => format!("+ {}", new.describe()),
-            Change::Removed(old) => format!("- {}", old.describe()),
-            Change::Upgraded(old, new) => format!("{} {} up to {}", old.name, old.version, new.version),
-            Change::Downgraded(old, new) => format!("{} {} down to {}", old.name, old.version, new.version),
-            Change::Replaced(old, _) => format!("{} replaced", old.name),
-        })
-        .collect();
-    assert_eq!(told, ["a 1.9 up to 1.10", "b 2 down to 2~rc1", "- c 1 amd64", "+ d 1 amd64", "e replaced"]);
 }

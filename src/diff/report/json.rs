@@ -1,5 +1,4 @@
-//! The report for programs. Its shape is `src/diff/report.schema.json`; a change that a reader could stumble over raises
-//! [`VERSION`].
+//! The report for programs. Its shape is `src/diff/report.schema.json`; a change of it raises [`VERSION`].
 
 use anyhow::{Context, Result};
 use serde::Serialize;

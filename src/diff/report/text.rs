@@ -13,8 +13,9 @@ pub fn render(report: &Report) -> String {
         push_change(&mut text, change, report.locks.len() > 1);
     }
     for lock in &report.locks {
-        for (what, sums) in [("", &lock.root), (" tools", &lock.tools)] {
-            if sums.before != sums.after {
+        for (section, what, sums) in [(Section::Root, "", &lock.root), (Section::Tools, " tools", &lock.tools)] {
+            let is_in = |change: &SourceChange| change.section == section && change.locks.contains(&lock.lock);
+            if report.changes.iter().any(is_in) {
                 push_total(&mut text, lock, what, sums);
             }
         }

@@ -20,7 +20,10 @@ const AROUND: usize = 150;
 /// A changelog to be shown.
 struct Part {
     head: String,
+    /// As many of its lines as could ever be shown.
     lines: String,
+    /// How many lines it has.
+    whole: usize,
 }
 
 /// Appends as much of the changelogs as there is place for.
@@ -49,21 +52,20 @@ pub fn push(text: &mut String, report: &Report) {
 
 fn push_part(text: &mut String, part: &Part, allowed: usize) {
     text.push_str(&part.head);
-    let whole = part.lines.lines().count();
     let (mut lines, mut bytes) = (0, 0);
     for line in part.lines.lines() {
-        if bytes + line.len() + 1 > allowed + 1 {
+        if bytes + line.len() + 1 > allowed {
             break;
         }
         bytes += line.len() + 1;
         lines += 1;
     }
     if lines > 0 {
-        let shown = part.lines[..bytes.min(part.lines.len())].trim_end();
+        let shown = part.lines[..bytes].trim_end();
         let _ = writeln!(text, "```text\n{shown}\n```\n");
     }
-    if lines < whole {
-        let _ = writeln!(text, "**Cut:** {lines} of {whole} lines stand here, the others would not fit.\n");
+    if lines < part.whole {
+        let _ = writeln!(text, "**Cut:** {lines} of {} lines stand here, the others would not fit.\n", part.whole);
     }
     text.push_str("</details>\n\n");
 }
@@ -105,8 +107,17 @@ fn part(change: &SourceChange, changelog: &Changelog) -> Part {
             let _ = writeln!(head, "{list}\n");
         }
     }
-    let entries: String = changelog.entries.iter().map(|entry| format!("{}\n", entry.text)).collect();
-    Part { head, lines: fenced(entries.trim_end()) }
+    let all = || changelog.entries.iter().flat_map(|entry| entry.text.lines().chain([""]));
+    let mut lines = String::new();
+    for line in all() {
+        // More can never be shown.
+        if lines.len() > LIMIT {
+            break;
+        }
+        lines.push_str(line);
+        lines.push('\n');
+    }
+    Part { head, lines: fenced(&lines), whole: all().count() }
 }
 
 /// CVEs, the first of them with links to Debian's security tracker, which tells the state of each in every suite.

@@ -6,8 +6,7 @@
 /// A name or version as a code span that may also stand in a table.
 pub fn span(text: &str) -> String {
     // No name or version of any package format has these; they would end the span or the table's cell.
-    let inert = |c: char| if matches!(c, '`' | '|' | '\\') { '\u{fffd}' } else { c };
-    let text: String = pull_apart(text).chars().map(inert).collect();
+    let text = pull_apart(text).replace(['`', '|', '\\'], "\u{fffd}");
     if text.trim().is_empty() { "–".to_owned() } else { format!("`{text}`") }
 }
 

@@ -58,7 +58,7 @@ fn title(report: &Report) -> String {
         parts.push((of_kind.count(), kind.as_str()));
     }
     let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    if parts.is_empty() { "No package changed".to_owned() } else { format!("Packages: {}", parts.join(", ")) }
+    if parts.is_empty() { "No package changed".to_owned() } else { format!("Package update: {}", parts.join(", ")) }
 }
 
 /// Markdown that grows by whole rows.
@@ -145,7 +145,7 @@ fn push_alerts(text: &mut String, report: &Report) {
     }
     if !replaced.is_empty() {
         text.push_str("> [!CAUTION]\n> **Other files under the same versions.** ");
-        text.push_str("An archive does not do this. Find out why before you merge.\n>\n");
+        text.push_str("No archive may do this: find out why before you merge.\n>\n");
         text.extend(replaced.iter().take(ALERTED).map(String::as_str));
         if let Some(more @ 1..) = replaced.len().checked_sub(ALERTED) {
             let _ = writeln!(text, "> - and {more} more");
@@ -266,7 +266,7 @@ fn push_sizes(body: &mut Body, report: &Report) {
     }
     rows.sort();
     if !rows.is_empty() {
-        let summary = format!("Sizes of {} packages", rows.len());
+        let summary = format!("Sizes of {} package files", rows.len());
         body.push_table("| package | architecture | download | installed |", Some(&summary), several, rows.into_iter());
     }
 }
