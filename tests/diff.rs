@@ -42,7 +42,8 @@ fn package(text: &str) -> Package {
             "from" => value.clone_into(&mut package.archive),
             "file" => package.sha256 = Sha256::of(text.as_bytes()),
             "size" => {
-                (package.size, package.installed_size) = (value.parse().unwrap(), value.parse::<u64>().unwrap() * 4)
+                package.size = value.parse().unwrap();
+                package.installed_size = package.size * 4;
             }
             "asked" => package.asked = Some(if value == "base" { Asked::Base } else { Asked::Manifest }),
             "depends" => package.depends = names(),

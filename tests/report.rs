@@ -99,7 +99,7 @@ fn with_changelogs(new: bool) -> Vec<Deb> {
         + &entry("lib", "2.0-1", "Second. LP: #2")
         + &entry("lib", "1.0-1", "First.");
     let rebuilt = entry("rebuilt", "1.0-1", "Made.");
-    let rebuild = entry("rebuilt", "1.0-1+b1", "Rebuilt.") + &rebuilt;
+    let binary_only = entry("rebuilt", "1.0-1+b1", "Rebuilt.") + &rebuilt;
     let other = entry("other-versions", "7", "Seven.") + &entry("other-versions", "6", "Six.");
     let bomb = gz(vec![b' '; 300 << 20]);
     vec![
@@ -118,7 +118,7 @@ fn with_changelogs(new: bool) -> Vec<Deb> {
             .file(&doc("other", "changelog.Debian.gz"), gz(other)),
         Deb::new("rebuilt", pick("1.0-1", "1.0-1+b1"))
             .file(&doc("rebuilt", "changelog.Debian.gz"), gz(rebuilt))
-            .file(&doc("rebuilt", "changelog.Debian.all.gz"), gz(rebuild)),
+            .file(&doc("rebuilt", "changelog.Debian.all.gz"), gz(binary_only)),
     ]
 }
 

@@ -1,24 +1,24 @@
 //! The report of an update, as data: what changed in some locks, by source package, what stands in several locks told once.
 //!
-//! Every text in it that comes from a lock or a package is [`printable`]. How it is shown is for [`text`], [`markdown`] and
+//! Every text in it that comes from a lock or a package is [`printable`](crate::package::printable). How it is shown is for [`text`], [`markdown`] and
 //! [`json`].
 
 pub mod json;
 pub mod markdown;
 pub mod text;
 
+mod compare;
 mod size;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::why::{By, Chains, Why};
-use super::{Change, Kind, changes};
+pub use compare::compare;
+
+use super::Kind;
+use super::why::{By, Why};
 use crate::arch::Architecture;
 use crate::digest::Sha256;
-use crate::lock::{Lock, Package};
-use crate::package::{Bug, Entry, Format, printable};
+use crate::package::{Bug, Entry, Format};
 
 /// What an update does to some locks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -186,155 +186,14 @@ pub struct Changelog {
     pub note: Option<String>,
 }
 
-/// Compares locks with those that were in their places.
-pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>) -> Report {
-    let mut states = Vec::new();
-    let mut merged: BTreeMap<Key, SourceChange> = BTreeMap::new();
-    for (old, new) in locks {
-        let state = LockState::new(old, new);
-        let empty: &[Package] = &[];
-        let (packages, tools) = old.map_or((empty, empty), |old| (&old.packages, &old.tools));
-        for (section, old, new_list) in [(Section::Root, packages, &new.packages), (Section::Tools, tools, &new.tools)]
-        {
-            for change in by_source(&state.lock, new.format, section, old, new_list) {
-                match merged.entry(Key::of(&change)) {
-                    std::collections::btree_map::Entry::Vacant(place) => drop(place.insert(change)),
-                    std::collections::btree_map::Entry::Occupied(mut place) => place.get_mut().merge(change),
-                }
-            }
-        }
-        states.push(state);
-    }
-    Report { locks: states, changes: merged.into_values().collect() }
-}
-
-/// What makes changes in two locks the same, in the report's order.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    ordinary: bool,
-    kind: Kind,
-    section: Section,
-    source: String,
-    format: Format,
-    archive: String,
-    versions: BTreeSet<(Option<String>, Option<String>)>,
-}
-
-impl Key {
-    fn of(change: &SourceChange) -> Self {
-        Self {
-            ordinary: !change.security,
-            kind: change.kind,
-            section: change.section,
-            source: change.source.clone(),
-            format: change.format,
-            archive: change.archive.clone(),
-            versions: change.packages.iter().map(|p| (p.from.clone(), p.to.clone())).collect(),
-        }
-    }
-}
-
-/// The changes of one list of one lock, gathered by source package.
-fn by_source(lock: &str, format: Format, section: Section, old: &[Package], new: &[Package]) -> Vec<SourceChange> {
-    let (chains_before, chains_now) = (Chains::new(old), Chains::new(new));
-    let mut gathered: BTreeMap<(Kind, &str, &str), SourceChange> = BTreeMap::new();
-    for Change { kind, old: before, new: now } in changes(format, old, new) {
-        let Some(package) = now.or(before) else { continue };
-        let source = package.source.as_deref().unwrap_or(&package.name);
-        let change = gathered.entry((kind, source, &package.archive)).or_insert_with(|| SourceChange {
-            kind,
-            security: is_security(&package.archive) && !matches!(kind, Kind::Removed | Kind::Moved),
-            format,
-            section,
-            source: printable(source),
-            archive: printable(&package.archive),
-            locks: vec![lock.to_owned()],
-            packages: Vec::new(),
-            changelog: None,
-        });
-        let why = match kind {
-            Kind::Added => Some(chains_now.arrived(package)),
-            Kind::Removed => Some(chains_before.left(package, new)),
-            _ => None,
-        };
-        change.packages.push(PackageChange {
-            name: printable(&package.name),
-            from: before.map(|p| printable(&p.version)),
-            to: now.map(|p| printable(&p.version)),
-            files: vec![FileChange {
-                locks: vec![lock.to_owned()],
-                old: before.map(FileState::of),
-                new: now.map(FileState::of),
-                why,
-            }],
-        });
-    }
-    gathered.into_values().collect()
-}
-
-/// Whether an archive's id or its suite is one for security updates, by the name that Debian and its derivatives give it.
-fn is_security(archive: &str) -> bool {
-    archive.split('/').take(2).any(|part| part.ends_with("-security"))
-}
-
-impl LockState {
-    fn new(old: Option<&Lock>, new: &Lock) -> Self {
-        let sums = |list: &[Package]| Sums {
-            packages: list.len(),
-            size: list.iter().map(|p| p.size).sum(),
-            installed_size: list.iter().map(|p| p.installed_size).sum(),
-        };
-        Self {
-            lock: format!("{}.{}", new.manifest, new.architecture),
-            manifest: new.manifest.clone(),
-            architecture: new.architecture.clone(),
-            state: match old {
-                None => State::New,
-                Some(old) if old == new => State::Current,
-                Some(_) => State::Changed,
-            },
-            root: BeforeAndAfter {
-                before: old.map(|old| sums(&old.packages)).unwrap_or_default(),
-                after: sums(&new.packages),
-            },
-            tools: BeforeAndAfter {
-                before: old.map(|old| sums(&old.tools)).unwrap_or_default(),
-                after: sums(&new.tools),
-            },
-        }
-    }
-}
-
 impl SourceChange {
-    /// Takes in the same change of another lock.
-    fn merge(&mut self, other: Self) {
-        self.locks.extend(other.locks);
-        for package in other.packages {
-            let same =
-                |p: &&mut PackageChange| (&p.name, &p.from, &p.to) == (&package.name, &package.from, &package.to);
-            let Some(known) = self.packages.iter_mut().find(same) else {
-                self.packages.push(package);
-                continue;
-            };
-            for file in package.files {
-                let same = |f: &&mut FileChange| (&f.old, &f.new, &f.why) == (&file.old, &file.new, &file.why);
-                match known.files.iter_mut().find(same) {
-                    Some(known) => known.locks.extend(file.locks),
-                    None => known.files.push(file),
-                }
-            }
-        }
-        self.packages.sort_by(|a, b| a.name.cmp(&b.name));
-    }
-
-    /// Each pair of versions with the packages that have it, in the packages' order.
-    fn versions(&self) -> Vec<((Option<&str>, Option<&str>), Vec<&str>)> {
-        let mut versions: Vec<((Option<&str>, Option<&str>), Vec<&str>)> = Vec::new();
+    /// Its distinct versions with the packages that have them, in the packages' order.
+    fn versions(&self) -> Vec<(Versions<'_>, Vec<&str>)> {
+        let mut versions: Vec<(Versions<'_>, Vec<&str>)> = Vec::new();
         for package in &self.packages {
-            let pair = (package.from.as_deref(), package.to.as_deref());
-            match versions.iter_mut().find(|(known, _)| *known == pair) {
+            match versions.iter_mut().find(|(known, _)| *known == package.versions()) {
                 Some((_, names)) => names.push(&package.name),
-                None => versions.push((pair, vec![&package.name])),
+                None => versions.push((package.versions(), vec![&package.name])),
             }
         }
         versions
@@ -362,16 +221,26 @@ impl SourceChange {
     }
 }
 
-impl FileState {
-    fn of(package: &Package) -> Self {
-        Self {
-            architecture: printable(&package.architecture),
-            archive: printable(&package.archive),
-            path: printable(&package.path),
-            size: package.size,
-            installed_size: package.installed_size,
-            sha256: package.sha256,
+/// Versions of a package before and now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Versions<'a> {
+    from: Option<&'a str>,
+    to: Option<&'a str>,
+}
+
+impl Versions<'_> {
+    /// Both, or the only one; `quote` is how a version is shown.
+    fn describe(self, quote: &dyn Fn(&str) -> String) -> String {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from != to => format!("{} → {}", quote(from), quote(to)),
+            (from, to) => quote(to.or(from).unwrap_or_default()),
         }
+    }
+}
+
+impl PackageChange {
+    fn versions(&self) -> Versions<'_> {
+        Versions { from: self.from.as_deref(), to: self.to.as_deref() }
     }
 }
 

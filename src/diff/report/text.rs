@@ -29,7 +29,7 @@ fn push_change(text: &mut String, change: &SourceChange, several: bool) {
     let kind = if change.kind == Kind::Replaced { "REPLACED" } else { change.kind.as_str() };
     let versions = change.versions();
     let version = match versions.as_slice() {
-        [(only, _)] => format!(" {}", pair(*only)),
+        [(only, _)] => format!(" {}", only.describe(&str::to_owned)),
         _ => String::new(),
     };
     let _ = writeln!(text, "{security}{tool}{kind} {}{version} ({})", change.source, change.archive);
@@ -38,7 +38,7 @@ fn push_change(text: &mut String, change: &SourceChange, several: bool) {
     }
     for package in &change.packages {
         let label = if versions.len() > 1 {
-            format!("{} {}: ", package.name, pair((package.from.as_deref(), package.to.as_deref())))
+            format!("{} {}: ", package.name, package.versions().describe(&str::to_owned))
         } else if change.packages.len() > 1 || package.name != change.source {
             format!("{}: ", package.name)
         } else {
@@ -109,11 +109,4 @@ fn push_total(text: &mut String, lock: &LockState, what: &str, sums: &BeforeAndA
         bytes(new.installed_size),
         growth(new.installed_size.cast_signed() - old.installed_size.cast_signed())
     );
-}
-
-fn pair(versions: (Option<&str>, Option<&str>)) -> String {
-    match versions {
-        (Some(from), Some(to)) if from != to => format!("{from} → {to}"),
-        (from, to) => to.or(from).unwrap_or_default().to_owned(),
-    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::inert::{fenced, html};
-use super::{LIMIT, RESERVE, pair};
+use super::{LIMIT, RESERVE};
 use crate::diff::Kind;
 use crate::diff::report::{Changelog, Report, SourceChange};
 use crate::package::Bug;
@@ -85,7 +85,7 @@ fn share(lengths: &[usize], place: usize) -> Vec<usize> {
 fn part(change: &SourceChange, changelog: &Changelog) -> Part {
     let versions = change.versions();
     let version = match versions.as_slice() {
-        [(only, _)] => format!(" {}", pair(*only, &html)),
+        [(only, _)] => format!(" {}", only.describe(&html)),
         _ => String::new(),
     };
     let mut counts = Vec::new();

@@ -3,20 +3,28 @@
 //! GitHub and GitLab look for no markup, mentions, references, emoji or commands in code spans and code blocks, nor in HTML's
 //! `code` element. One thing they do: GitLab's pattern for issues to close (`Closes: #1`) is searched for in the bare text.
 
+/// How many characters of a name or version are shown.
+const LENGTH: usize = 256;
+
 /// A name or version as a code span that may also stand in a table.
 pub fn span(text: &str) -> String {
     // No name or version of any package format has these; they would end the span or the table's cell.
-    let text = pull_apart(text).replace(['`', '|', '\\'], "\u{fffd}");
+    let text = pull_apart(&shorten(text)).replace(['`', '|', '\\'], "\u{fffd}");
     if text.trim().is_empty() { "–".to_owned() } else { format!("`{text}`") }
 }
 
 /// A name or version as HTML.
 pub fn html(text: &str) -> String {
-    let text = pull_apart(text);
-    format!(
-        "<code>{}</code>",
-        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-    )
+    let text = pull_apart(&shorten(text));
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    format!("<code>{text}</code>")
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Lines that may stand in a code block: none ends it.
@@ -45,6 +53,7 @@ mod tests {
         assert_eq!(span("1.0-1~deb12u1"), "`1.0-1~deb12u1`");
         assert_eq!(span("a`|\\b"), "`a\u{fffd}\u{fffd}\u{fffd}b`");
         assert_eq!(span(""), "–");
+        assert_eq!(span(&"ä".repeat(1000)), format!("`{}…`", "ä".repeat(256)));
         assert_eq!(html("<b>&\""), "<code>&lt;b&gt;&amp;&quot;</code>");
         assert_eq!(fenced("a\n````\n# b"), "a\n'''`\n# b");
     }

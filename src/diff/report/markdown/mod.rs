@@ -200,22 +200,21 @@ fn row(change: &SourceChange, several: bool) -> String {
     {
         let _ = write!(name, "<br>{}", names.iter().map(|name| span(name)).collect::<Vec<_>>().join(", "));
     }
-    if let Some(changelog) = &change.changelog {
-        if !changelog.cves.is_empty() {
-            let _ = write!(name, "<br>{}", changelogs::cves(&changelog.cves, CVES_IN_ROW, CVES_IN_ROW));
-        }
+    let cves = change.changelog.as_ref().map_or(&[][..], |changelog| &changelog.cves);
+    if !cves.is_empty() {
+        let _ = write!(name, "<br>{}", changelogs::cves(cves, CVES_IN_ROW, CVES_IN_ROW));
     }
     for (package, why) in change.reasons() {
         let of = if alone { String::new() } else { format!("{}: ", span(package)) };
         let _ = write!(name, "<br>{of}{}", why.describe(change.section, &span));
     }
     let version = match versions.as_slice() {
-        [(only, _)] => pair(*only, &span),
+        [(only, _)] => only.describe(&span),
         several => several
             .iter()
             .map(|(versions, names)| {
                 let names: Vec<String> = names.iter().map(|name| span(name)).collect();
-                format!("{}: {}", names.join(", "), pair(*versions, &span))
+                format!("{}: {}", names.join(", "), versions.describe(&span))
             })
             .collect::<Vec<_>>()
             .join("<br>"),
@@ -268,14 +267,6 @@ fn push_sizes(body: &mut Body, report: &Report) {
     if !rows.is_empty() {
         let summary = format!("Sizes of {} package files", rows.len());
         body.push_table("| package | architecture | download | installed |", Some(&summary), several, rows.into_iter());
-    }
-}
-
-/// Versions before and after, or the only one.
-fn pair(versions: (Option<&str>, Option<&str>), quote: &dyn Fn(&str) -> String) -> String {
-    match versions {
-        (Some(from), Some(to)) if from != to => format!("{} → {}", quote(from), quote(to)),
-        (from, to) => quote(to.or(from).unwrap_or_default()),
     }
 }
 
