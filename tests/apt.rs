@@ -18,7 +18,7 @@ use compose::digest::Sha256;
 use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools};
 use compose::package::Format;
 use compose::package::deb::table::Table;
-use compose::resolve;
+use compose::resolve::{self, Previous};
 use compose::source::{Index, Indexes};
 
 const SOURCES: &str = "/etc/apt/sources.list.d/debian.sources";
@@ -171,7 +171,7 @@ fn manifest(base: Base, packages: &[&str], recommends: bool) -> Manifest {
 fn ours(indexes: &[Index], manifest: &Manifest) -> Result<Vec<String>, String> {
     let architecture: Architecture = "amd64".parse().unwrap();
     let indexes = Indexes { packages: indexes.to_vec(), tools: Vec::new() };
-    let lock = resolve::run(manifest, &architecture, &indexes, None).map_err(|e| format!("{e:#}"))?;
+    let lock = resolve::run(manifest, &architecture, &indexes, &Previous::default()).map_err(|e| format!("{e:#}"))?;
     let mut chosen: Vec<String> = lock.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect();
     chosen.sort();
     Ok(chosen)

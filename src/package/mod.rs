@@ -1,6 +1,7 @@
 //! What the package formats' own manuals say, one folder per format, behind one set of types.
 //! Nothing here knows of stages, stores or sandboxes.
 
+mod changelog;
 pub mod deb;
 mod install;
 pub mod universe;
@@ -12,6 +13,7 @@ use std::io::Read;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+pub use changelog::{Bug, Entry, Tracker};
 pub use install::{DatabaseContent, DatabaseFile, Installation, Residue, Script, Treatment, Unpacked};
 
 use crate::arch::Architecture;
@@ -41,6 +43,13 @@ impl Format {
     pub fn unpack(self, file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
         match self {
             Self::Deb => deb::archive::unpack(file, sink),
+        }
+    }
+
+    /// The entries of the changelog that a package file holds, its newest first; none where it has no changelog of its own.
+    pub fn changelog(self, file: &mut File, package: &str) -> Result<Vec<Entry>> {
+        match self {
+            Self::Deb => deb::changelog::read(file, package),
         }
     }
 
@@ -90,6 +99,17 @@ impl Format {
             Self::Deb => deb::request::IMAGE_TOOLS,
         }
     }
+}
+
+/// A line that came with a package, without what could act on a terminal or hide what it says: control characters, and
+/// Unicode's invisible ones and those that change the direction of text. Tabs become spaces.
+pub fn printable(line: &str) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    line.replace('\t', "        ").replace(acts, "\u{fffd}")
 }
 
 /// Receives the members of a package.

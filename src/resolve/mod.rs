@@ -4,7 +4,6 @@
 //! `solve` searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
 //! So the result is a function of manifest and indexes.
 
-mod changes;
 mod explain;
 mod solve;
 mod walk;
@@ -23,16 +22,23 @@ use crate::package::universe::{Candidate, Requirement, Selection, Strength, Univ
 use crate::source::{Index, Indexes};
 use walk::{Granted, RelationsCache};
 
-pub use changes::{Change, changes};
+/// The lock there was.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Previous<'a> {
+    /// The lock, if there was one.
+    pub lock: Option<&'a Lock>,
+    /// The packages that are to move, and no other than needed; all are when missing.
+    pub only: Option<&'a [String]>,
+}
 
 /// Pins the packages of a root and of the programs that shape its image.
 ///
-/// `previous` is the lock there was: when no package moves, its date stays.
+/// When no package moves, the date of the previous lock stays.
 pub fn run(
     manifest: &Manifest,
     architecture: &Architecture,
     indexes: &Indexes,
-    previous: Option<&Lock>,
+    previous: &Previous<'_>,
 ) -> Result<Lock> {
     let packages = resolve_packages(manifest, architecture, &indexes.packages)
         .with_context(|| format!("cannot resolve {} for {architecture}", manifest.name))?;
@@ -45,7 +51,7 @@ pub fn run(
         manifest_sha256: manifest.digest,
         format: manifest.format,
         architecture: architecture.clone(),
-        date: date(indexes, &packages, &tools, previous)?,
+        date: date(indexes, &packages, &tools, previous.lock)?,
         packages,
         tools,
     })

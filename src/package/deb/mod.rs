@@ -1,6 +1,7 @@
 //! Debian binary packages: what Debian Policy and the manual pages of dpkg and apt say.
 
 pub mod archive;
+pub mod changelog;
 pub mod control;
 mod database;
 pub mod install;
