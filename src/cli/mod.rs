@@ -2,6 +2,7 @@
 //! prints, reads the environment and knows exit codes.
 
 mod build;
+mod check_archive;
 mod fetch;
 mod settings;
 mod shell;
@@ -33,6 +34,7 @@ enum Command {
     UpdateLock(update_lock::Arguments),
     Fetch(fetch::Arguments),
     Build(build::Arguments),
+    CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
     Store(store::Arguments),
     /// The first process of a sandbox; started by compose itself
@@ -89,6 +91,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::UpdateLock(a) => update_lock::run(a, &settings),
         Command::Fetch(a) => fetch::run(a, &settings),
         Command::Build(a) => build::run(a, &settings),
+        Command::CheckArchive(a) => check_archive::run(a, &settings),
         Command::Shell(a) => shell::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),
         Command::SandboxInit { .. } => Ok(Answer::Yes),

@@ -7,7 +7,7 @@ use crate::lock;
 use crate::manifest::{Base, PackageRequest};
 use crate::package::Format;
 
-/// A candidate: the one version of a package for an architecture that may be chosen. Numbers are dense, from 0, and a
+/// A candidate: a version of a package for an architecture that may be chosen; one root has one at most. Numbers are dense, from 0, and a
 /// function of the indexes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Candidate(pub u32);
@@ -37,7 +37,7 @@ impl std::fmt::Display for Identity<'_> {
 }
 
 /// What a candidate needs, or would like to have.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Requirement {
     /// The verb and the relation, as messages show it: `depends on`, `libc6 (>= 2.38)`.
     pub verb: &'static str,
@@ -70,7 +70,7 @@ pub struct Relations {
 }
 
 /// The packages to choose from.
-pub trait Universe {
+pub trait Universe: Sync {
     /// The format.
     fn format(&self) -> Format;
 

@@ -6,9 +6,13 @@
 
 mod changes;
 mod explain;
+mod facts;
+mod graph;
+mod judge;
 mod solve;
 mod walk;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow};
@@ -24,6 +28,7 @@ use crate::source::Index;
 use walk::RelationsCache;
 
 pub use changes::{Change, changes};
+pub use judge::{Uninstallable, Verdict, judge};
 
 /// Pins the packages of a root and of the programs that shape its image.
 ///
@@ -125,8 +130,11 @@ fn choose(universe: &dyn Universe, requests: &[(Asked, Requirement)], recommends
     let mut chosen = walk::walk(&mut cache, &roots, None);
     if !walk::is_consistent(&mut cache, &roots, &chosen) {
         let requests: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
-        let solution = solve::solve(universe, &requests, &chosen)
-            .map_err(|proof| anyhow!("nothing satisfies the manifest:\n{proof}"))?;
+        let known = RefCell::new(&mut cache);
+        let solution = solve::solve(&|candidate| known.borrow_mut().get(candidate), &requests, &chosen).map_err(|facts| {
+            let proof = explain::explain_manifest(&facts.irreducible(), universe);
+            anyhow!("nothing satisfies the manifest:\n{proof}")
+        })?;
         chosen = walk::walk(&mut cache, &roots, Some(&solution));
     }
     lock_entries(universe, &mut cache, &chosen, &asked)

@@ -68,6 +68,38 @@ impl<'a> DebUniverse<'a> {
         requests: &[PackageRequest],
         exclude: &[String],
     ) -> Result<Self> {
+        let mut universe = Self::read(indexes, architecture)?;
+        universe.exclude = exclude.to_vec();
+        let mut wanted: BTreeMap<&str, Vec<(Operator, &str)>> = BTreeMap::new();
+        for request in requests {
+            if let Some((operator, version)) = &request.version {
+                let operator = Operator::parse(operator).context("a request has an unknown operator")?;
+                wanted.entry(&request.name).or_default().push((operator, version));
+            }
+        }
+        let versions = std::mem::take(&mut universe.versions);
+        for same_name in versions.chunk_by(|a, b| a.name == b.name) {
+            universe.add_candidates(same_name, wanted.get(same_name[0].name).map_or(&[], Vec::as_slice));
+        }
+        universe.versions = versions;
+        universe.add_providers();
+        Ok(universe)
+    }
+
+    /// Reads indexes; every version that they have is a candidate of its own.
+    pub fn with_every_version(indexes: &'a [Index], architecture: &'a Architecture) -> Result<Self> {
+        let mut universe = Self::read(indexes, architecture)?;
+        let versions = std::mem::take(&mut universe.versions);
+        for same_name in versions.chunk_by(|a, b| a.name == b.name) {
+            universe.add_every_version(same_name);
+        }
+        universe.versions = versions;
+        universe.add_providers();
+        Ok(universe)
+    }
+
+    /// All that the indexes have, and nothing chosen yet.
+    fn read(indexes: &'a [Index], architecture: &'a Architecture) -> Result<Self> {
         let scanned: Vec<(&'a Index, &'a str, Vec<Row>)> = indexes
             .par_iter()
             .map(|index| {
@@ -82,7 +114,7 @@ impl<'a> DebUniverse<'a> {
             candidates: Vec::new(),
             provided: Vec::new(),
             versions: Vec::new(),
-            exclude: exclude.to_vec(),
+            exclude: Vec::new(),
             mentions: Mutex::default(),
         };
         let mut versions: Vec<Version<'a>> = Vec::with_capacity(scanned.iter().map(|(_, _, rows)| rows.len()).sum());
@@ -90,18 +122,7 @@ impl<'a> DebUniverse<'a> {
             versions.extend(rows.iter().map(|row| Version { name: row.name.of(text), index: index as u32, row: *row }));
         }
         versions.sort_by_key(|version| version.name);
-        let mut wanted: BTreeMap<&str, Vec<(Operator, &str)>> = BTreeMap::new();
-        for request in requests {
-            if let Some((operator, version)) = &request.version {
-                let operator = Operator::parse(operator).context("a request has an unknown operator")?;
-                wanted.entry(&request.name).or_default().push((operator, version));
-            }
-        }
-        for same_name in versions.chunk_by(|a, b| a.name == b.name) {
-            universe.add_candidates(same_name, wanted.get(same_name[0].name).map_or(&[], Vec::as_slice));
-        }
         universe.versions = versions;
-        universe.add_providers();
         Ok(universe)
     }
 
@@ -139,6 +160,22 @@ impl<'a> DebUniverse<'a> {
             }
         }
         self.candidates.extend(best.into_iter().map(|(entry, _)| entry));
+    }
+
+    /// Adds all versions of a name, for each architecture the highest first.
+    fn add_every_version(&mut self, same_name: &[Version<'a>]) {
+        let mut entries: Vec<Entry<'a>> = Vec::with_capacity(1);
+        for &Version { name, index, row } in same_name {
+            let version = row.version.of(self.text(index));
+            let Some(architecture) = self.effective_architecture(index, row) else { continue };
+            if !entries.iter().any(|known| known.architecture == architecture && known.version == version) {
+                entries.push(Entry { index, row, name, version, architecture });
+            }
+        }
+        entries.sort_by(|a, b| {
+            a.architecture.cmp(b.architecture).then_with(|| version::compare(b.version, a.version))
+        });
+        self.candidates.extend(entries);
     }
 
     /// The architecture a stanza counts for; `None` for one that its index should not have.
@@ -288,9 +325,15 @@ impl Universe for DebUniverse<'_> {
             }
         }
         let against = self.siblings_ruled_out(candidate);
-        if !against.is_empty() {
-            let verb = "cannot be installed beside another architecture's";
-            relations.exclusions.push(Exclusion { verb, text: entry.name.to_owned(), against });
+        let (versions, foreign): (Vec<_>, Vec<_>) =
+            against.into_iter().partition(|&other| self.entry(other).architecture == entry.architecture);
+        for (verb, against) in [
+            ("cannot be installed beside another version of", versions),
+            ("cannot be installed beside another architecture's", foreign),
+        ] {
+            if !against.is_empty() {
+                relations.exclusions.push(Exclusion { verb, text: entry.name.to_owned(), against });
+            }
         }
         relations
     }
