@@ -8,6 +8,7 @@ mod merge;
 mod typed;
 mod words;
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -101,6 +102,15 @@ pub struct PackageRequest {
     pub name: String,
     /// A relation and a version, such as `>=` and `1.2-3`, in the format's own spelling.
     pub version: Option<(String, String)>,
+}
+
+impl fmt::Display for PackageRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some((operator, version)) => write!(f, "{} ({operator} {version})", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
 }
 
 /// A group to add to the root.

@@ -69,6 +69,15 @@ pub struct Relations {
     pub exclusions: Vec<Exclusion>,
 }
 
+/// What a manifest can say otherwise, so that there are other candidates.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Remedy {
+    /// This name is no longer excluded.
+    Include(String),
+    /// This is asked for too.
+    Request(PackageRequest),
+}
+
 /// The packages to choose from.
 pub trait Universe: Sync {
     /// The format.
@@ -96,6 +105,12 @@ pub trait Universe: Sync {
 
     /// Why nothing satisfies a relation: what the archives have instead, one line.
     fn explain_missing(&self, text: &str) -> String;
+
+    /// What may give a relation a candidate that has none; untried.
+    fn remedies(&self, text: &str) -> Vec<Remedy>;
+
+    /// Requests for the other versions of a candidate's package.
+    fn other_versions(&self, candidate: Candidate) -> Vec<PackageRequest>;
 
     /// The candidate as a lock records it, without its dependencies.
     fn record(&self, candidate: Candidate) -> anyhow::Result<lock::Package>;

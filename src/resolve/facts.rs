@@ -42,7 +42,11 @@ pub(super) struct Facts(Vec<Fact>);
 
 impl Facts {
     /// The facts that count, of all that can be reached from the requests through such facts.
-    pub(super) fn collect(requests: &[&Requirement], relations: RelationsOf<'_>, counts: &dyn Fn(&Fact) -> bool) -> Self {
+    pub(super) fn collect(
+        requests: &[&Requirement],
+        relations: RelationsOf<'_>,
+        counts: &dyn Fn(&Fact) -> bool,
+    ) -> Self {
         let mut facts = Vec::new();
         let mut known = BTreeSet::new();
         let mut next = VecDeque::from([None]);
@@ -120,6 +124,19 @@ impl Facts {
     /// Those that a candidate states, or for `None` the root.
     pub(super) fn of(&self, owner: Option<Candidate>) -> impl Iterator<Item = &Fact> {
         self.0.iter().filter(move |fact| fact.owner() == owner)
+    }
+
+    /// The candidates that they name as a way to meet a requirement, those nearest to the root first.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for fact in &self.0 {
+            if let Fact::Need { requirement, .. } = fact {
+                let new = requirement.options.iter().filter(|option| !candidates.contains(option));
+                let new: Vec<Candidate> = new.copied().collect();
+                candidates.extend(new);
+            }
+        }
+        candidates
     }
 
     /// How many there are.

@@ -77,7 +77,10 @@ enum Standing {
     Open,
     Installable,
     /// Nothing that can be installed satisfies one of its requirements, given by its place; the proof has so many facts.
-    Hopeless { need: usize, facts: u32 },
+    Hopeless {
+        need: usize,
+        facts: u32,
+    },
     /// A search has proved that it cannot be installed.
     Refuted(Facts),
 }

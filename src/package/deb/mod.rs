@@ -8,6 +8,7 @@ pub mod install;
 mod matching;
 mod mention;
 pub mod relation;
+mod remedy;
 pub mod request;
 pub mod universe;
 pub mod version;

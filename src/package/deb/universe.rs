@@ -16,7 +16,7 @@ use crate::error::{Hint, nearest_words};
 use crate::lock;
 use crate::manifest::{Base, PackageRequest};
 use crate::package::Format;
-use crate::package::universe::{Candidate, Exclusion, Identity, Relations, Requirement, Universe};
+use crate::package::universe::{Candidate, Exclusion, Identity, Relations, Remedy, Requirement, Universe};
 use crate::source::Index;
 
 /// The package manager, which a required base includes as mmdebstrap(1) and debootstrap(8) do.
@@ -134,7 +134,7 @@ impl<'a> DebUniverse<'a> {
     /// version, among those that the requests allow.
     fn add_candidates(&mut self, same_name: &[Version<'a>], wanted: &[(Operator, &str)]) {
         let name = same_name[0].name;
-        if self.exclude.iter().any(|excluded| excluded == name) {
+        if self.is_excluded(name) {
             return;
         }
         let mut best: Vec<(Entry<'a>, i32)> = Vec::with_capacity(1);
@@ -172,9 +172,7 @@ impl<'a> DebUniverse<'a> {
                 entries.push(Entry { index, row, name, version, architecture });
             }
         }
-        entries.sort_by(|a, b| {
-            a.architecture.cmp(b.architecture).then_with(|| version::compare(b.version, a.version))
-        });
+        entries.sort_by(|a, b| a.architecture.cmp(b.architecture).then_with(|| version::compare(b.version, a.version)));
         self.candidates.extend(entries);
     }
 
@@ -218,6 +216,15 @@ impl<'a> DebUniverse<'a> {
         run(&self.provided, name, |provider| provider.name)
     }
 
+    pub(super) fn is_excluded(&self, name: &str) -> bool {
+        self.exclude.iter().any(|excluded| excluded == name)
+    }
+
+    /// All versions with this name that the indexes have.
+    pub(super) fn versions_of(&self, name: &str) -> impl Iterator<Item = &'a str> + use<'_, 'a> {
+        self.versions(name).iter().map(|version| version.row.version.of(self.text(version.index)))
+    }
+
     fn versions(&self, name: &str) -> &[Version<'a>] {
         run(&self.versions, name, |version| version.name)
     }
@@ -238,7 +245,7 @@ impl<'a> DebUniverse<'a> {
 impl DebUniverse<'_> {
     fn explain_missing_relation(&self, relation: &Relation<'_>) -> String {
         let name = relation.name;
-        if self.exclude.iter().any(|excluded| excluded == name) {
+        if self.is_excluded(name) {
             return format!("`{name}` is excluded by the manifest");
         }
         let versions = self.versions(name);
@@ -263,9 +270,7 @@ impl DebUniverse<'_> {
         let all = list(&mut versions.iter());
         match self.named(name).next().map(|candidate| self.entry(candidate).version) {
             _ if fitting.is_empty() => format!("no archive has `{relation}`, found {all}"),
-            Some(candidate) => format!(
-                "`{relation}` is {fitting}, but the candidate is {candidate}: a version under `packages` changes that"
-            ),
+            Some(candidate) => format!("`{relation}` is {fitting}, but the candidate is {candidate}"),
             None => format!("priorities and the versions under `packages` leave no `{name}`, found {all}"),
         }
     }
@@ -361,10 +366,7 @@ impl Universe for DebUniverse<'_> {
     }
 
     fn request(&self, request: &PackageRequest) -> Result<Requirement> {
-        let text = match &request.version {
-            Some((operator, version)) => format!("{} ({operator} {version})", request.name),
-            None => request.name.clone(),
-        };
+        let text = request.to_string();
         let mut requirement = self.requirement("asks for", true, &text, self.architecture);
         if let Some(real) = requirement.options.iter().copied().find(|&c| self.entry(c).name == request.name) {
             requirement.options = vec![real];
@@ -392,6 +394,14 @@ impl Universe for DebUniverse<'_> {
     fn explain_missing(&self, text: &str) -> String {
         let reasons: Vec<String> = alternatives(text).flatten().map(|r| self.explain_missing_relation(&r)).collect();
         reasons.join("; ")
+    }
+
+    fn remedies(&self, text: &str) -> Vec<Remedy> {
+        self.remedies_for(text)
+    }
+
+    fn other_versions(&self, candidate: Candidate) -> Vec<PackageRequest> {
+        self.requests_for_others(candidate)
     }
 
     fn record(&self, candidate: Candidate) -> Result<lock::Package> {
