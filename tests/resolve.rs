@@ -1,5 +1,7 @@
 //! Resolving small archives written out as stanzas: what is chosen, what is locked, and what is said when nothing can be.
 
+mod support;
+
 use std::path::PathBuf;
 
 use compose::arch::Architecture;
@@ -11,6 +13,8 @@ use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageReque
 use compose::package::Format;
 use compose::resolve::{self, Change};
 use compose::source::Index;
+
+use support::snapshot::assert_snapshot;
 
 fn amd64() -> Architecture {
     "amd64".parse().unwrap()
@@ -194,70 +198,170 @@ fn candidates_are_chosen_by_priority_then_version() {
         chosen(&manifest(Base::None, &["c"]), &needs_backport),
         "cannot resolve small for amd64: nothing satisfies the manifest:
   the manifest asks for `c`: c 1
-    c 1 depends on `a (>= 2)`: `a (>= 2)` is 2 (debian/trixie-backports/main), but the candidate is 1+deb13u1: \
-         a version under `packages` changes that"
+    c 1 depends on `a (>= 2)`: `a (>= 2)` is 2 (debian/trixie-backports/main), but the candidate is 1+deb13u1
+hint: ask for `a (>= 2)` under `packages`"
     );
 }
 
 #[test]
-fn what_cannot_be_had_is_explained() {
-    let packages = [
-        "a 1;Depends: b (>= 2)",
-        "b 1",
-        "c 1;Depends: d",
-        "d 1;Depends: e | f",
-        "e 1;Conflicts: c",
-        "f 1;Depends: g",
-        "left 1;Conflicts: right",
-        "right 2;Provides: both",
-        "other 1;Provides: both",
-        "systemd-sysv 1",
-    ];
-    let archive = [index("trixie", &packages)];
-    for (requests, expected) in [
-        (
-            &["a"][..],
-            "cannot resolve small for amd64: nothing satisfies the manifest:
-  the manifest asks for `a`: a 1
-    a 1 depends on `b (>= 2)`: no archive has `b (>= 2)`, found 1 (debian/trixie/main)",
-        ),
-        (
-            &["c"],
-            "cannot resolve small for amd64: nothing satisfies the manifest:
-  the manifest asks for `c`: c 1
-    c 1 depends on `d`: d 1
-      d 1 depends on `e | f`: e 1 or f 1
-        e 1 conflicts with `c`, which rules out c 1
-        f 1 depends on `g`: no archive has a package `g`",
-        ),
-        (
-            &["left", "right"],
-            "cannot resolve small for amd64: nothing satisfies the manifest:
-  the manifest asks for `left`: left 1
-    left 1 conflicts with `right`, which rules out right 2
-  the manifest asks for `right`: right 2",
-        ),
-        (
-            &["systemd-syv"],
-            "cannot resolve small for amd64: no archive has a package `systemd-syv`
-hint: did you mean `systemd-sysv`?",
-        ),
-        (
-            &["both"],
-            "cannot resolve small for amd64: `both` is a virtual package, provided by other, right: ask for one of them",
-        ),
-        (&["b (>= 3)"], "cannot resolve small for amd64: no archive has `b (>= 3)`, found 1 (debian/trixie/main)"),
+fn what_cannot_be_asked_for_is_told() {
+    let archive = [index("trixie", &["a 1", "right 2;Provides: both", "other 1;Provides: both", "systemd-sysv 1"])];
+    for (request, expected) in [
+        ("systemd-syv", "no archive has a package `systemd-syv`\nhint: did you mean `systemd-sysv`?"),
+        ("both", "`both` is a virtual package, provided by other, right: ask for one of them"),
+        ("a (>= 3)", "no archive has `a (>= 3)`, found 1 (debian/trixie/main)"),
     ] {
-        assert_eq!(chosen(&manifest(Base::None, requests), &archive), expected);
+        let expected = format!("cannot resolve small for amd64: {expected}");
+        assert_eq!(chosen(&manifest(Base::None, &[request]), &archive), expected);
     }
-    let mut excluding = manifest(Base::None, &["c"]);
-    excluding.exclude = vec!["d".to_owned()];
+    let mut excluding = manifest(Base::None, &["a"]);
+    excluding.exclude = vec!["a".to_owned()];
     assert_eq!(
         chosen(&excluding, &archive),
-        "cannot resolve small for amd64: nothing satisfies the manifest:
-  the manifest asks for `c`: c 1
-    c 1 depends on `d`: `d` is excluded by the manifest"
+        "cannot resolve small for amd64: `a` is excluded by the manifest\nhint: take `a` out of `exclude`"
     );
+}
+
+/// A manifest that nothing satisfies.
+struct Unsatisfiable<'a> {
+    /// The snapshot of its explanation.
+    name: &'a str,
+    base: Base,
+    requests: &'a [&'a str],
+    exclude: &'a [&'a str],
+    /// The packages of each suite; backports are taken when asked for.
+    suites: &'a [(&'a str, &'a [&'a str])],
+}
+
+impl Unsatisfiable<'_> {
+    fn explanation(&self) -> String {
+        let mut manifest = manifest(self.base, self.requests);
+        manifest.exclude = self.exclude.iter().map(ToString::to_string).collect();
+        let indexes: Vec<Index> = self
+            .suites
+            .iter()
+            .map(|(suite, packages)| {
+                let backports = suite.ends_with("-backports");
+                Index { not_automatic: backports, but_automatic_upgrades: backports, ..index(suite, packages) }
+            })
+            .collect();
+        chosen(&manifest, &indexes) + "\n"
+    }
+}
+
+/// As sid had it in November 2026: a rebuild of filtermail is due.
+const FILTERMAIL: &[&str] = &[
+    "filtermail 1.07.01-1;Depends: libbobcat6 (>= 6.11.00), libc6 (>= 2.38), whois",
+    "libbobcat6 6.15.01-3;Source: bobcat;Depends: libc6 (>= 2.38);Breaks: filtermail (<< 1.07.01-1+b1)",
+    "libc6 2.43-7",
+    "whois 5.6.6",
+];
+
+#[test]
+fn what_cannot_be_had_is_explained_with_a_way_out() {
+    let plain =
+        |name, requests, packages| Unsatisfiable { name, base: Base::None, requests, exclude: &[], suites: packages };
+    for case in [
+        plain("conflict", &["left", "right"], &[("trixie", &["left 1;Conflicts: right", "right 2"])]),
+        plain(
+            "conflict-of-dependencies",
+            &["mail", "news", "editor"],
+            &[(
+                "trixie",
+                &[
+                    "mail 1;Depends: exim",
+                    "news 1;Depends: postfix",
+                    "exim 4;Provides: mta;Conflicts: mta",
+                    "postfix 3;Provides: mta;Conflicts: mta",
+                    "editor 1",
+                ],
+            )],
+        ),
+        Unsatisfiable {
+            base: Base::Required,
+            ..plain(
+                "conflict-with-the-base",
+                &["toybox"],
+                &[("trixie", &["coreutils 9;Essential: yes;Priority: required", "toybox 1;Conflicts: coreutils"])],
+            )
+        },
+        plain("missing-version", &["a"], &[("trixie", &["a 1;Depends: b (>= 2)", "b 1"])]),
+        plain(
+            "version-in-backports",
+            &["a"],
+            &[("trixie", &["a 1;Depends: b (>= 2)", "b 1"]), ("trixie-backports", &["b 2"])],
+        ),
+        plain(
+            "version-in-backports-that-does-not-help",
+            &["a"],
+            &[("trixie", &["a 1;Depends: b (>= 2)", "b 1"]), ("trixie-backports", &["b 2;Depends: c"])],
+        ),
+        plain("missing-package", &["a"], &[("trixie", &["a 1;Depends: b", "b 1;Depends: firmware-b"])]),
+        Unsatisfiable {
+            exclude: &["dbus"],
+            ..plain("excluded-dependency", &["a"], &[("trixie", &["a 1;Depends: dbus", "dbus 1"])])
+        },
+        plain("broken-in-sid", &["filtermail"], &[("sid", FILTERMAIL)]),
+        plain(
+            "broken-in-sid-but-not-in-testing",
+            &["filtermail"],
+            &[("sid", FILTERMAIL), ("forky", &["filtermail 1.06.00-2;Depends: libc6 (>= 2.38), whois"])],
+        ),
+        plain(
+            "alternatives-that-fail-for-different-reasons",
+            &["c"],
+            &[(
+                "trixie",
+                &[
+                    "c 1;Depends: d, unrelated",
+                    "d 1;Depends: e | f | g (>= 2) | h",
+                    "e 1;Conflicts: c",
+                    "f 1;Depends: i",
+                    "g 1",
+                    "h 1;Depends: j",
+                    "j 1;Breaks: unrelated (<< 2)",
+                    "unrelated 1",
+                ],
+            )],
+        ),
+        plain(
+            "long-chain",
+            &["a"],
+            &[(
+                "trixie",
+                &[
+                    "a 1;Depends: b, x",
+                    "b 2;Depends: c (>= 3)",
+                    "c 3;Depends: d | x, d | y",
+                    "d 4;Depends: e",
+                    "e 5;Depends: f",
+                    "f 6;Depends: g | h",
+                    "g 7;Depends: z",
+                    "h 8;Conflicts: a",
+                    "x 1;Conflicts: b",
+                    "y 1;Conflicts: b",
+                ],
+            )],
+        ),
+        plain(
+            "longer-chain",
+            &["a"],
+            &[(
+                "trixie",
+                &[
+                    "a 1;Depends: b",
+                    "b 2;Depends: c (>= 3)",
+                    "c 3;Depends: d",
+                    "d 4;Depends: e",
+                    "e 5;Depends: f | g",
+                    "f 6;Depends: missing-for-f",
+                    "g 7;Depends: c (<< 3)",
+                ],
+            )],
+        ),
+    ] {
+        assert_snapshot(&format!("explain/{}.txt", case.name), &case.explanation());
+    }
 }
 
 #[test]

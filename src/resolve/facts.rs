@@ -116,6 +116,12 @@ impl Facts {
         }
     }
 
+    /// All but one.
+    pub(super) fn without(mut self, fact: &Fact) -> Self {
+        self.0.retain(|other| other != fact);
+        self
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Fact> {
         self.0.iter()
@@ -153,4 +159,80 @@ fn facts_of(owner: Candidate, relations: &Relations) -> Vec<Fact> {
         exclusion.against.iter().map(move |other| Fact::Exclusion { owner, said: said.clone(), other: *other })
     });
     exclusions.chain(needs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look random, the same on every run.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % limit
+        }
+
+        fn candidates(&mut self, of: u64, at_most: u64) -> Vec<Candidate> {
+            (0..self.below(at_most + 1)).map(|_| Candidate(self.below(of) as u32)).collect()
+        }
+    }
+
+    fn requirement(text: String, options: Vec<Candidate>) -> Requirement {
+        Requirement { verb: "depends on", text, necessary: true, options }
+    }
+
+    fn random_relations(numbers: &mut Numbers, count: u64) -> Vec<Rc<Relations>> {
+        let relations = (0..count).map(|owner| {
+            let mut relations = Relations::default();
+            for at in 0..numbers.below(3) {
+                let options = numbers.candidates(count, 3);
+                relations.requirements.push(requirement(format!("{at}"), options));
+            }
+            let mut against = numbers.candidates(count, 1);
+            against.retain(|other| u64::from(other.0) != owner);
+            relations.exclusions.push(Exclusion { verb: "conflicts with", text: "x".to_owned(), against });
+            Rc::new(relations)
+        });
+        relations.collect()
+    }
+
+    /// Whether some set of candidates fits all facts, by trying every set.
+    fn some_set_fits(facts: &Facts, count: u32) -> bool {
+        (0_u32..1 << count).any(|set| {
+            let has = |candidate: &Candidate| set >> candidate.0 & 1 == 1;
+            facts.0.iter().all(|fact| match fact {
+                Fact::Need { owner, requirement } => {
+                    owner.is_some_and(|owner| !has(&owner)) || requirement.options.iter().any(has)
+                }
+                Fact::Exclusion { owner, other, .. } => !(has(owner) && has(other)),
+            })
+        })
+    }
+
+    #[test]
+    fn what_is_left_is_a_proof_and_without_any_fact_none() {
+        let mut numbers = Numbers(1);
+        let mut proofs = 0;
+        for _ in 0..500 {
+            let relations = random_relations(&mut numbers, 8);
+            let of = |candidate: Candidate| Rc::clone(&relations[candidate.index()]);
+            let request = requirement("request".to_owned(), vec![Candidate(0)]);
+            let all = Facts::collect(&[&request], &of, &|_| true);
+            let Err(facts) = solve(&of, &[&request], &[]) else {
+                assert!(some_set_fits(&all, 8));
+                continue;
+            };
+            proofs += 1;
+            assert!(!some_set_fits(&all, 8));
+            let facts = facts.irreducible();
+            assert!(!some_set_fits(&facts, 8));
+            for fact in facts.iter() {
+                assert!(all.0.contains(fact));
+                assert!(some_set_fits(&facts.clone().without(fact), 8));
+            }
+        }
+        assert!(proofs > 50, "{proofs}");
+    }
 }

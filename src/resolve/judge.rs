@@ -7,7 +7,7 @@
 //! `solve`, which searches completely. Which packages are found depends on none of these steps.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 
@@ -195,40 +195,34 @@ impl Judge<'_> {
 
     /// What proves that a candidate cannot be installed, without the request for it.
     fn facts(&self, candidate: Candidate) -> Facts {
+        let request = |owner| Fact::Need { owner: None, requirement: self.request(owner) };
         let mut facts = Facts::default();
-        let mut next = VecDeque::from([candidate]);
-        let mut seen = vec![candidate];
+        facts.extend([request(candidate)]);
+        let mut reached = vec![candidate];
+        let mut next = 0;
         let mut joined = false;
-        while let Some(owner) = next.pop_front() {
+        while let Some(owner) = reached.get(next).copied() {
+            next += 1;
             match &self.standing[owner.index()] {
                 Standing::Open | Standing::Installable => {}
                 Standing::Hopeless { need, .. } => {
-                    let relations = self.cache.borrow_mut().get(owner);
-                    let requirement = relations.requirements[*need].clone();
-                    for option in &requirement.options {
-                        if !seen.contains(option) {
-                            seen.push(*option);
-                            next.push_back(*option);
-                        }
-                    }
+                    let requirement = self.cache.borrow_mut().get(owner).requirements[*need].clone();
+                    let new = requirement.options.iter().filter(|option| !reached.contains(option));
+                    let new: Vec<Candidate> = new.copied().collect();
+                    reached.extend(new);
                     facts.extend([Fact::Need { owner: Some(owner), requirement }]);
                 }
                 Standing::Refuted(own) => {
                     joined |= owner != candidate;
-                    let request = self.request(owner);
-                    let is_request = |fact: &&Fact| !matches!(fact, Fact::Need { owner: None, requirement } if *requirement == request);
-                    facts.extend(own.iter().filter(is_request).cloned());
+                    facts.extend(own.clone().without(&request(owner)).iter().cloned());
                 }
             }
         }
+        // Proofs that are irreducible each need not be so together.
         if joined {
-            let request = Fact::Need { owner: None, requirement: self.request(candidate) };
-            let mut all = Facts::default();
-            all.extend([request]);
-            all.extend(facts.iter().cloned());
-            return all.irreducible();
+            facts = facts.irreducible();
         }
-        facts
+        facts.without(&request(candidate))
     }
 
     fn request(&self, candidate: Candidate) -> Requirement {
