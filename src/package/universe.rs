@@ -103,7 +103,8 @@ pub trait Universe: Sync {
     /// The candidates that a request can mean, the one to prefer first. An error names what there is instead.
     fn request(&self, request: &PackageRequest) -> anyhow::Result<Requirement>;
 
-    /// Why nothing satisfies a relation: what the archives have instead, one line.
+    /// Why nothing satisfies those alternatives of a relation that nothing satisfies: what the archives have instead, one
+    /// line. Empty when there is no such alternative.
     fn explain_missing(&self, text: &str) -> String;
 
     /// What may give a relation a candidate that has none; untried.

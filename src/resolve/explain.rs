@@ -54,8 +54,8 @@ impl<'a> Tree<'a> {
 
     fn tell_need(&mut self, subject: &str, requirement: &'a Requirement, depth: usize) {
         let Requirement { verb, text, options, .. } = requirement;
+        let missing = self.universe.explain_missing(text);
         if options.is_empty() {
-            let missing = self.universe.explain_missing(text);
             self.line(depth, &format!("{subject} {verb} `{text}`: {missing}"));
             return;
         }
@@ -68,7 +68,8 @@ impl<'a> Tree<'a> {
             return;
         }
         let names: Vec<String> = options.iter().map(|option| self.name(Some(*option))).collect();
-        self.line(depth, &format!("{subject} {verb} `{text}`: {}", names.join(" or ")));
+        let separator = if missing.is_empty() { "" } else { "; " };
+        self.line(depth, &format!("{subject} {verb} `{text}`: {}{separator}{missing}", names.join(" or ")));
         for option in options {
             self.tell(Some(*option), depth + 1);
         }

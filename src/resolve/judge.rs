@@ -63,7 +63,7 @@ fn essential(universe: &dyn Universe) -> Vec<Requirement> {
         versions.entry(universe.identity(candidate).name).or_default().push(candidate);
     }
     let need = |(name, options): (&str, Vec<Candidate>)| Requirement {
-        verb: "has among its essential packages",
+        verb: "has the essential package",
         text: name.to_owned(),
         necessary: true,
         options,

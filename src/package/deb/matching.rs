@@ -53,6 +53,13 @@ impl DebUniverse<'_> {
         found
     }
 
+    /// Whether any candidate satisfies a relation of a package of the root's architecture.
+    pub(super) fn is_satisfied(&self, relation: &Relation<'_>) -> bool {
+        let fits = |candidate, any| self.architecture_fits(candidate, relation, self.architecture, any);
+        self.bearing_name(relation).any(|candidate| fits(candidate, false))
+            || self.providing(relation).any(|provider| fits(provider.candidate, provider.any))
+    }
+
     /// The candidates that a Conflicts or Breaks of `owner` rules out: of any architecture, and never itself
     /// (Debian Policy 7.4, 7.6.2).
     pub(super) fn ruled_out(&self, relation: &Relation<'_>, owner: Candidate) -> Vec<Candidate> {

@@ -392,7 +392,8 @@ impl Universe for DebUniverse<'_> {
     }
 
     fn explain_missing(&self, text: &str) -> String {
-        let reasons: Vec<String> = alternatives(text).flatten().map(|r| self.explain_missing_relation(&r)).collect();
+        let missing = alternatives(text).flatten().filter(|relation| !self.is_satisfied(relation));
+        let reasons: Vec<String> = missing.map(|relation| self.explain_missing_relation(&relation)).collect();
         reasons.join("; ")
     }
 
