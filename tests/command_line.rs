@@ -85,10 +85,15 @@ impl Scene {
 
     /// Writes the archive with this version of the package alone.
     fn publish(&self, version: &str, date: &str) {
+        self.publish_with(version, date, "");
+    }
+
+    /// Likewise, with these fields too.
+    fn publish_with(&self, version: &str, date: &str, fields: &str) {
         let root = self.folder.path().join("archive");
         let mut suite = Suite::new("own");
         suite.date = at(date);
-        let control = format!("Package: hello\nVersion: {version}\nArchitecture: amd64\n");
+        let control = format!("Package: hello\nVersion: {version}\nArchitecture: amd64\n{fields}");
         suite.add_package(&root, "main/binary-amd64", &control, version.as_bytes());
         suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
     }
@@ -97,6 +102,10 @@ impl Scene {
     fn update_lock(&self, options: &[&str]) -> (Option<i32>, String, String) {
         let outcome = run(compose(self.folder.path(), ["--store", "store", "update-lock", "m.yaml"]).args(options));
         (outcome.code, outcome.stdout, outcome.stderr.lines().last().unwrap_or_default().to_owned())
+    }
+
+    fn check_archive(&self) -> Outcome {
+        run(&mut compose(self.folder.path(), ["--store", "store", "check-archive", "m.yaml"]))
     }
 
     fn lock(&self) -> Option<String> {
@@ -126,4 +135,25 @@ fn a_check_of_the_lock_answers_and_writes_nothing() {
     assert_eq!(scene.lock(), before);
     assert_eq!(scene.update_lock(&["--quiet"]), (Some(0), upgraded.to_owned(), String::new()));
     assert_eq!(scene.update_lock(&["--check"]), told(0, "", "is current"));
+}
+
+#[test]
+fn a_check_of_the_archive_answers_with_proofs() {
+    let scene = Scene::new();
+    scene.publish("1.0", "2026-01-01T00:00:00Z");
+    let sound = scene.check_archive();
+    assert_eq!((sound.code, sound.stdout.as_str()), (Some(0), ""));
+    assert_eq!(sound.stderr.lines().last(), Some("m amd64: 1 packages judged, 0 cannot be installed"));
+
+    scene.publish_with("1.1", "2026-01-02T00:00:00Z", "Depends: libhello (>= 2)\n");
+    let broken = scene.check_archive();
+    assert_eq!(
+        (broken.code, broken.stdout.as_str()),
+        (
+            Some(1),
+            "hello 1.1 cannot be installed on amd64:\n  \
+             hello 1.1 depends on `libhello (>= 2)`: no archive has a package `libhello`\n"
+        )
+    );
+    assert_eq!(broken.stderr.lines().last(), Some("m amd64: 1 packages judged, 1 cannot be installed"));
 }

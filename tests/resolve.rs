@@ -1,5 +1,7 @@
 //! Resolving small archives written out as stanzas: what is chosen, what is locked, and what is said when nothing can be.
 
+mod support;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use compose::package::Format;
 use compose::package::deb::table::Table;
 use compose::resolve::{self, Previous};
 use compose::source::{Index, Indexes};
+
+use support::snapshot::assert_snapshot;
 
 fn amd64() -> Architecture {
     "amd64".parse().unwrap()
@@ -289,70 +293,291 @@ fn candidates_are_chosen_by_priority_then_version() {
         chosen(&manifest(Base::None, &["c"]), &needs_backport),
         "cannot resolve small for amd64: nothing satisfies the manifest:
   the manifest asks for `c`: c 1
-    c 1 depends on `a (>= 2)`: `a (>= 2)` is 2 (debian/trixie-backports/main), but the candidate is 1+deb13u1: \
-         a version under `packages` changes that"
+    c 1 depends on `a (>= 2)`: `a (>= 2)` is 2 (debian/trixie-backports/main), but the candidate is 1+deb13u1
+hint: ask for `a (>= 2)` under `packages`"
     );
 }
 
 #[test]
-fn what_cannot_be_had_is_explained() {
-    let packages = [
-        "a 1;Depends: b (>= 2)",
-        "b 1",
-        "c 1;Depends: d",
-        "d 1;Depends: e | f",
-        "e 1;Conflicts: c",
-        "f 1;Depends: g",
-        "left 1;Conflicts: right",
-        "right 2;Provides: both",
-        "other 1;Provides: both",
-        "systemd-sysv 1",
-    ];
-    let archive = [index("trixie", &packages)];
-    for (requests, expected) in [
-        (
-            &["a"][..],
-            "cannot resolve small for amd64: nothing satisfies the manifest:
-  the manifest asks for `a`: a 1
-    a 1 depends on `b (>= 2)`: no archive has `b (>= 2)`, found 1 (debian/trixie/main)",
-        ),
-        (
-            &["c"],
-            "cannot resolve small for amd64: nothing satisfies the manifest:
-  the manifest asks for `c`: c 1
-    c 1 depends on `d`: d 1
-      d 1 depends on `e | f`: e 1 or f 1
-        e 1 conflicts with `c`, which rules out c 1
-        f 1 depends on `g`: no archive has a package `g`",
-        ),
-        (
-            &["left", "right"],
-            "cannot resolve small for amd64: nothing satisfies the manifest:
-  the manifest asks for `left`: left 1
-    left 1 conflicts with `right`, which rules out right 2
-  the manifest asks for `right`: right 2",
-        ),
-        (
-            &["systemd-syv"],
-            "cannot resolve small for amd64: no archive has a package `systemd-syv`
-hint: did you mean `systemd-sysv`?",
-        ),
-        (
-            &["both"],
-            "cannot resolve small for amd64: `both` is a virtual package, provided by other, right: ask for one of them",
-        ),
-        (&["b (>= 3)"], "cannot resolve small for amd64: no archive has `b (>= 3)`, found 1 (debian/trixie/main)"),
+fn what_cannot_be_asked_for_is_told() {
+    let archive = [index("trixie", &["a 1", "right 2;Provides: both", "other 1;Provides: both", "systemd-sysv 1"])];
+    for (request, expected) in [
+        ("systemd-syv", "no archive has a package `systemd-syv`\nhint: did you mean `systemd-sysv`?"),
+        ("both", "`both` is a virtual package, provided by other, right: ask for one of them"),
+        ("a (>= 3)", "no archive has `a (>= 3)`, found 1 (debian/trixie/main)"),
     ] {
-        assert_eq!(chosen(&manifest(Base::None, requests), &archive), expected);
+        let expected = format!("cannot resolve small for amd64: {expected}");
+        assert_eq!(chosen(&manifest(Base::None, &[request]), &archive), expected);
     }
-    let mut excluding = manifest(Base::None, &["c"]);
-    excluding.exclude = vec!["d".to_owned()];
+    let mut excluding = manifest(Base::None, &["a"]);
+    excluding.exclude = vec!["a".to_owned()];
     assert_eq!(
         chosen(&excluding, &archive),
-        "cannot resolve small for amd64: nothing satisfies the manifest:
-  the manifest asks for `c`: c 1
-    c 1 depends on `d`: `d` is excluded by the manifest"
+        "cannot resolve small for amd64: `a` is excluded by the manifest\nhint: take `a` out of `exclude`"
     );
+}
+
+/// A manifest that nothing satisfies.
+struct Unsatisfiable<'a> {
+    /// The snapshot of its explanation.
+    name: &'a str,
+    base: Base,
+    requests: &'a [&'a str],
+    exclude: &'a [&'a str],
+    /// The packages of each suite; backports are taken when asked for.
+    suites: &'a [(&'a str, &'a [&'a str])],
+}
+
+impl Unsatisfiable<'_> {
+    fn explanation(&self) -> String {
+        let mut manifest = manifest(self.base, self.requests);
+        manifest.exclude = self.exclude.iter().map(ToString::to_string).collect();
+        let indexes: Vec<Index> = self
+            .suites
+            .iter()
+            .map(|(suite, packages)| {
+                let backports = suite.ends_with("-backports");
+                Index { not_automatic: backports, but_automatic_upgrades: backports, ..index(suite, packages) }
+            })
+            .collect();
+        chosen(&manifest, &indexes) + "\n"
+    }
+}
+
+/// As sid had it in November 2026: a rebuild of filtermail is due.
+const FILTERMAIL: &[&str] = &[
+    "filtermail 1.07.01-1;Depends: libbobcat6 (>= 6.11.00), libc6 (>= 2.38), whois",
+    "libbobcat6 6.15.01-3;Source: bobcat;Depends: libc6 (>= 2.38);Breaks: filtermail (<< 1.07.01-1+b1)",
+    "libc6 2.43-7",
+    "whois 5.6.6",
+];
+
+#[test]
+fn what_cannot_be_had_is_explained_with_a_way_out() {
+    let plain =
+        |name, requests, packages| Unsatisfiable { name, base: Base::None, requests, exclude: &[], suites: packages };
+    for case in [
+        plain("conflict", &["left", "right"], &[("trixie", &["left 1;Conflicts: right", "right 2"])]),
+        plain(
+            "conflict-of-dependencies",
+            &["mail", "news", "editor"],
+            &[(
+                "trixie",
+                &[
+                    "mail 1;Depends: exim",
+                    "news 1;Depends: postfix",
+                    "exim 4;Provides: mta;Conflicts: mta",
+                    "postfix 3;Provides: mta;Conflicts: mta",
+                    "editor 1",
+                ],
+            )],
+        ),
+        Unsatisfiable {
+            base: Base::Required,
+            ..plain(
+                "conflict-with-the-base",
+                &["toybox"],
+                &[("trixie", &["coreutils 9;Essential: yes;Priority: required", "toybox 1;Conflicts: coreutils"])],
+            )
+        },
+        plain("missing-version", &["a"], &[("trixie", &["a 1;Depends: b (>= 2)", "b 1"])]),
+        plain(
+            "version-in-backports",
+            &["a"],
+            &[("trixie", &["a 1;Depends: b (>= 2)", "b 1"]), ("trixie-backports", &["b 2"])],
+        ),
+        plain(
+            "version-in-backports-that-does-not-help",
+            &["a"],
+            &[("trixie", &["a 1;Depends: b (>= 2)", "b 1"]), ("trixie-backports", &["b 2;Depends: c"])],
+        ),
+        plain("missing-package", &["a"], &[("trixie", &["a 1;Depends: b", "b 1;Depends: firmware-b"])]),
+        Unsatisfiable {
+            exclude: &["dbus"],
+            ..plain("excluded-dependency", &["a"], &[("trixie", &["a 1;Depends: dbus", "dbus 1"])])
+        },
+        plain("broken-in-sid", &["filtermail"], &[("sid", FILTERMAIL)]),
+        plain(
+            "broken-in-sid-but-not-in-testing",
+            &["filtermail"],
+            &[("sid", FILTERMAIL), ("forky", &["filtermail 1.06.00-2;Depends: libc6 (>= 2.38), whois"])],
+        ),
+        plain(
+            "alternatives-that-fail-for-different-reasons",
+            &["c"],
+            &[(
+                "trixie",
+                &[
+                    "c 1;Depends: d, unrelated",
+                    "d 1;Depends: e | f | g (>= 2) | h",
+                    "e 1;Conflicts: c",
+                    "f 1;Depends: i",
+                    "g 1",
+                    "h 1;Depends: j",
+                    "j 1;Breaks: unrelated (<< 2)",
+                    "unrelated 1",
+                ],
+            )],
+        ),
+        plain(
+            "long-chain",
+            &["a"],
+            &[(
+                "trixie",
+                &[
+                    "a 1;Depends: b, x",
+                    "b 2;Depends: c (>= 3)",
+                    "c 3;Depends: d | x, d | y",
+                    "d 4;Depends: e",
+                    "e 5;Depends: f",
+                    "f 6;Depends: g | h",
+                    "g 7;Depends: z",
+                    "h 8;Conflicts: a",
+                    "x 1;Conflicts: b",
+                    "y 1;Conflicts: b",
+                ],
+            )],
+        ),
+        plain(
+            "longer-chain",
+            &["a"],
+            &[(
+                "trixie",
+                &[
+                    "a 1;Depends: b",
+                    "b 2;Depends: c (>= 3)",
+                    "c 3;Depends: d",
+                    "d 4;Depends: e",
+                    "e 5;Depends: f | g",
+                    "f 6;Depends: missing-for-f",
+                    "g 7;Depends: c (<< 3)",
+                ],
+            )],
+        ),
+    ] {
+        assert_snapshot(&format!("explain/{}.txt", case.name), &case.explanation());
+    }
+}
+
+/// What cannot be installed, as `NAME VERSION` and the proof.
+fn uninstallable(indexes: &[Index]) -> Vec<(String, String)> {
+    let verdict = resolve::judge(Format::Deb, &amd64(), indexes).unwrap();
+    verdict.uninstallable.into_iter().map(|p| (format!("{} {}", p.name, p.version), p.proof)).collect()
+}
+
+#[test]
+fn every_version_of_every_package_is_judged() {
+    let sid = index(
+        "sid",
+        &[
+            "base-files 13;Essential: yes",
+            "compilers 3.7;Architecture: all;Depends: dev (>= 3.7), slice (= 3.7)",
+            "compilers 3.8;Architecture: all;Depends: dev (>= 3.7)",
+            "dev 3.8;Depends: slice (= 3.8)",
+            "hostile 1;Depends: x | enemy",
+            "enemy 2;Breaks: base-files",
+            "one 1;Depends: two",
+            "slice 3.7;Architecture: all",
+            "slice 3.8;Architecture: all",
+            "two 1;Depends: one, three (>= 4)",
+            "x 1;Conflicts: hostile",
+        ],
+    );
+    let verdict = resolve::judge(Format::Deb, &amd64(), std::slice::from_ref(&sid)).unwrap();
+    assert_eq!(verdict.judged, 11);
+    let told: Vec<String> =
+        uninstallable(&[sid]).into_iter().map(|(package, proof)| format!("{package}:\n{proof}\n")).collect();
+    assert_snapshot("explain/uninstallable.txt", &told.concat());
+}
+
+#[test]
+fn packages_that_exclude_each_other_can_be_installed_each() {
+    let archive = [index(
+        "sid",
+        &[
+            "a 1;Depends: v",
+            "b 1;Provides: v;Conflicts: v",
+            "c 1;Provides: v;Conflicts: v",
+            "d 1;Depends: c",
+            "e 1;Depends: a, d | x",
+            "f 1;Depends: a, b",
+            // The first choice for `b | c` leaves none for `d`.
+            "g 1;Depends: b | c, d",
+        ],
+    )];
+    assert_eq!(uninstallable(&archive), []);
+    let both = [index("sid", &["b 1;Conflicts: c", "c 1", "g 1;Depends: b, h", "h 1;Depends: c"])];
+    let names: Vec<String> = uninstallable(&both).into_iter().map(|(package, _)| package).collect();
+    assert_eq!(names, ["g 1"]);
+}
+
+/// Packages numbered from 0, each in one version.
+struct SmallArchive {
+    /// Of each, the alternatives of each dependency; a number beyond the last is a package that is missing.
+    depends: Vec<Vec<Vec<usize>>>,
+    conflicts: Vec<Vec<usize>>,
+}
+
+impl SmallArchive {
+    const PACKAGES: usize = 9;
+
+    /// Looks random, the same on every run.
+    fn generate(seed: &mut u64) -> Self {
+        let mut below = |limit: usize| {
+            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (*seed >> 33) as usize % limit
+        };
+        let mut archive = Self { depends: Vec::new(), conflicts: Vec::new() };
+        for own in 0..Self::PACKAGES {
+            let depends = (0..below(3)).map(|_| (0..=below(2)).map(|_| below(Self::PACKAGES + 1)).collect()).collect();
+            archive.depends.push(depends);
+            archive
+                .conflicts
+                .push((0..below(3)).map(|_| below(Self::PACKAGES)).filter(|other| *other != own).collect());
+        }
+        archive
+    }
+
+    fn index(&self) -> Index {
+        let name = |number: &usize| format!("p{number}");
+        let packages: Vec<String> = (0..Self::PACKAGES)
+            .map(|own| {
+                let joined = |numbers: &Vec<usize>, by: &str| numbers.iter().map(name).collect::<Vec<_>>().join(by);
+                let depends: Vec<String> = self.depends[own].iter().map(|member| joined(member, " | ")).collect();
+                let conflicts = joined(&self.conflicts[own], ", ");
+                format!("p{own} 1;Depends: {};Conflicts: {conflicts}", depends.join(", "))
+            })
+            .collect();
+        index("sid", &packages.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Finds by trying every set of packages which are in none that is complete and without conflict.
+    fn uninstallable(&self) -> Vec<String> {
+        let mut installable = 0;
+        for set in 0_usize..1 << Self::PACKAGES {
+            let has = |number: &usize| set >> number & 1 == 1;
+            let fits = |own: usize| {
+                self.depends[own].iter().all(|member| member.iter().any(has)) && !self.conflicts[own].iter().any(has)
+            };
+            if (0..Self::PACKAGES).all(|own| !has(&own) || fits(own)) {
+                installable |= set;
+            }
+        }
+        (0..Self::PACKAGES).filter(|own| installable >> own & 1 == 0).map(|own| format!("p{own} 1")).collect()
+    }
+}
+
+#[test]
+fn the_verdict_is_that_of_trying_all_sets() {
+    let mut seed = 1;
+    let mut kinds = [0; SmallArchive::PACKAGES + 1];
+    for _ in 0..400 {
+        let archive = SmallArchive::generate(&mut seed);
+        let names: Vec<String> = uninstallable(&[archive.index()]).into_iter().map(|(package, _)| package).collect();
+        assert_eq!(names, archive.uninstallable());
+        kinds[names.len()] += 1;
+    }
+    assert!(kinds[0] < 200 && kinds[1..6].iter().all(|count| *count > 10), "{kinds:?}");
 }
 
 #[test]
@@ -397,6 +622,9 @@ fn a_lock_tells_what_satisfies_what_and_keeps_its_date() {
     );
     assert_eq!(first.date.seconds(), 1000);
     archive[0].date = Timestamp::from_seconds(2000).unwrap();
-    assert_eq!(resolve::run(&manifest, &amd64(), &all_of(&archive), &Previous { lock: Some(&first), only: None }).unwrap(), first);
+    assert_eq!(
+        resolve::run(&manifest, &amd64(), &all_of(&archive), &Previous { lock: Some(&first), only: None }).unwrap(),
+        first
+    );
     assert_eq!(lock(&manifest, &archive).unwrap().date.seconds(), 2000);
 }

@@ -2,6 +2,7 @@
 //! prints, reads the environment and knows exit codes.
 
 mod build;
+mod check_archive;
 mod fetch;
 mod graph;
 mod settings;
@@ -37,6 +38,7 @@ enum Command {
     Build(build::Arguments),
     Why(why::Arguments),
     Graph(graph::Arguments),
+    CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
     Store(store::Arguments),
     /// The first process of a sandbox; started by compose itself
@@ -101,6 +103,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::Build(a) => build::run(a, &settings),
         Command::Why(a) => why::run(a, &settings),
         Command::Graph(a) => graph::run(a, &settings),
+        Command::CheckArchive(a) => check_archive::run(a, &settings),
         Command::Shell(a) => shell::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),
         Command::SandboxInit { .. } => Ok(Answer::Yes),

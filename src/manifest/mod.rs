@@ -8,6 +8,7 @@ mod merge;
 mod typed;
 mod words;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -172,6 +173,22 @@ pub enum RequestKind {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+impl fmt::Display for PackageRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            RequestKind::Task => return write!(f, "^{}", self.name),
+            RequestKind::Package | RequestKind::File => f.write_str(&self.name)?,
+        }
+        if let Some(architecture) = &self.architecture {
+            write!(f, ":{architecture}")?;
+        }
+        if let Some((operator, version)) = &self.version {
+            write!(f, " ({operator} {version})")?;
+        }
+        self.release.iter().try_for_each(|release| write!(f, "/{release}"))
+    }
 }
 
 /// A group to add to the root.

@@ -93,6 +93,17 @@ impl Format {
         }
     }
 
+    /// Every version of every package of some indexes, of which one root can have one for each name and architecture.
+    pub fn universe_of_every_version<'a>(
+        self,
+        indexes: &'a [Index],
+        architecture: &'a Architecture,
+    ) -> Box<dyn Universe + 'a> {
+        match self {
+            Self::Deb => Box::new(deb::universe::DebUniverse::with_every_version(indexes, architecture)),
+        }
+    }
+
     /// The packages that the program writing `root.img` consists of, and why they are asked for that way.
     pub fn image_tools(self) -> &'static [Tool] {
         match self {

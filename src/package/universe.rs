@@ -7,7 +7,7 @@ use crate::lock;
 use crate::manifest::{Base, PackageRequest};
 use crate::package::Format;
 
-/// A candidate: the one version of a package for an architecture that may be chosen. Numbers are dense, from 0, and a
+/// A candidate: a version of a package for an architecture that may be chosen; one root has one at most. Numbers are dense, from 0, and a
 /// function of the indexes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Candidate(pub u32);
@@ -37,7 +37,7 @@ impl std::fmt::Display for Identity<'_> {
 }
 
 /// How much a candidate wants something.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Strength {
     /// It cannot be chosen without.
     Needed,
@@ -48,7 +48,7 @@ pub enum Strength {
 }
 
 /// What a candidate needs, or would like to have.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Requirement {
     /// The verb and the relation, as messages show it: `depends on`, `libc6 (>= 2.38)`.
     pub verb: &'static str,
@@ -98,6 +98,15 @@ pub struct Selection<'a> {
     pub keep: &'a [&'a lock::Package],
 }
 
+/// What a manifest can say otherwise, so that there are other candidates.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Remedy {
+    /// This name is no longer excluded.
+    Include(String),
+    /// This is asked for too.
+    Request(PackageRequest),
+}
+
 /// The packages to choose from.
 pub trait Universe: Sync {
     /// The format.
@@ -123,8 +132,15 @@ pub trait Universe: Sync {
     /// What a request asks for, one requirement for each package. An error names what there is instead.
     fn request(&self, request: &PackageRequest) -> anyhow::Result<Vec<Requirement>>;
 
-    /// Why nothing satisfies a relation: what the archives have instead, one line.
+    /// Why nothing satisfies those alternatives of a relation that nothing satisfies: what the archives have instead, one
+    /// line. Empty when there is no such alternative.
     fn explain_missing(&self, text: &str) -> String;
+
+    /// What may give a relation a candidate that has none; untried.
+    fn remedies(&self, text: &str) -> Vec<Remedy>;
+
+    /// Requests for the other versions of a candidate's package.
+    fn other_versions(&self, candidate: Candidate) -> Vec<PackageRequest>;
 
     /// The candidate as a lock records it, without its dependencies.
     fn record(&self, candidate: Candidate) -> anyhow::Result<lock::Package>;

@@ -4,10 +4,15 @@
 //! `solve` searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
 //! So the result is a function of manifest and indexes.
 
+mod advise;
 mod explain;
+mod facts;
+mod graph;
+mod judge;
 mod solve;
 mod walk;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,12 +20,15 @@ use indexmap::IndexMap;
 
 use crate::arch::Architecture;
 use crate::clock::Timestamp;
-use crate::error::Hint;
+use crate::error::{Hint, with_hints};
 use crate::lock::{self, Asked, Lock};
 use crate::manifest::{Base, Manifest, OutputFormat};
 use crate::package::universe::{Candidate, Requirement, Selection, Strength, Universe};
 use crate::source::{Index, Indexes};
+use facts::Facts;
 use walk::{Granted, RelationsCache};
+
+pub use judge::{Uninstallable, Verdict, judge};
 
 /// The lock there was.
 #[derive(Clone, Copy, Default, Debug)]
@@ -80,25 +88,41 @@ fn resolve_packages(manifest: &Manifest, architecture: &Architecture, indexes: &
     let selection = Selection { requests: &manifest.packages, exclude: &manifest.exclude, keep: &[] };
     let universe = manifest.format.universe(indexes, architecture, &selection)?;
     let universe = universe.as_ref();
-    let mut requests: Vec<(Asked, Requirement)> = Vec::new();
-    for candidate in universe.base(manifest.base) {
-        let requirement = Requirement {
-            verb: "has in its base",
-            text: universe.identity(candidate).name.to_owned(),
-            strength: Strength::Needed,
-            options: vec![candidate],
-        };
-        requests.push((Asked::Base, requirement));
-    }
+    let helps = |change: &advise::Change<'_>| advise::can_be_satisfied(manifest, architecture, indexes, change);
+    let mut requests = base_requests(universe, manifest.base);
     for request in &manifest.packages {
-        requests.extend(universe.request(request)?.into_iter().map(|requirement| (Asked::Manifest, requirement)));
+        let requirements = universe
+            .request(request)
+            .map_err(|error| with_hints(error, advise::remedies(&request.to_string(), universe, &helps)))?;
+        requests.extend(requirements.into_iter().map(|requirement| (Asked::Manifest, requirement)));
     }
     if manifest.base != Base::None && requests.is_empty() {
         return Err(anyhow!("no package of the archives belongs to the base"));
     }
+    let mut cache = RelationsCache::new(universe, granted(manifest));
+    let (roots, chosen) = choose(&mut cache, &requests)
+        .map_err(|facts| with_hints(unsatisfiable(&facts, universe), advise::hints(&facts, universe, &helps)))?;
+    lock_entries(universe, &mut cache, &chosen, &roots)
+}
+
+/// Which wishes of packages the manifest grants.
+fn granted(manifest: &Manifest) -> Granted<'_> {
     let of = manifest.packages.iter().map(|request| (request.name.as_str(), (request.recommends, request.suggests)));
-    let granted = Granted { recommends: manifest.recommends, suggests: manifest.suggests, of: of.collect() };
-    choose(universe, &requests, granted)
+    Granted { recommends: manifest.recommends, suggests: manifest.suggests, of: of.collect() }
+}
+
+fn base_requests(universe: &dyn Universe, base: Base) -> Vec<(Asked, Requirement)> {
+    let request = |candidate| Requirement {
+        verb: "has in its base",
+        text: universe.identity(candidate).name.to_owned(),
+        strength: Strength::Needed,
+        options: vec![candidate],
+    };
+    universe.base(base).into_iter().map(|candidate| (Asked::Base, request(candidate))).collect()
+}
+
+fn unsatisfiable(facts: &Facts, universe: &dyn Universe) -> anyhow::Error {
+    anyhow!("nothing satisfies the manifest:\n{}", explain::explain_manifest(facts, universe))
 }
 
 fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[Index]) -> Result<Vec<lock::Package>> {
@@ -119,34 +143,35 @@ fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[In
         )?;
         requirements.extend(found.into_iter().map(|requirement| (Asked::Manifest, requirement)));
     }
-    choose(universe.as_ref(), &requirements, Granted::default())
+    let universe = universe.as_ref();
+    let mut cache = RelationsCache::new(universe, Granted::default());
+    let (roots, chosen) = choose(&mut cache, &requirements).map_err(|facts| unsatisfiable(&facts, universe))?;
+    lock_entries(universe, &mut cache, &chosen, &roots)
 }
 
-/// Chooses what satisfies the requests, as lock entries sorted by name and architecture.
+/// Chooses what satisfies the requests. Gives the candidates asked for by themselves and all that are chosen, sorted; or
+/// what proves that there is no choice.
 fn choose(
-    universe: &dyn Universe,
+    cache: &mut RelationsCache<'_>,
     requests: &[(Asked, Requirement)],
-    granted: Granted<'_>,
-) -> Result<Vec<lock::Package>> {
-    let mut cache = RelationsCache::new(universe, granted);
+) -> Result<(IndexMap<Candidate, Asked>, Vec<Candidate>), Facts> {
     // In the order asked for, as apt treats its command line: which alternative is there first depends on it.
-    let mut roots: IndexMap<Candidate, Asked> = IndexMap::new();
-    for (asked, request) in requests {
+    let mut asked: IndexMap<Candidate, Asked> = IndexMap::new();
+    for (who, request) in requests {
         if let Some(root) = request.options.first() {
             // What the manifest names stays when the base no longer has it.
-            roots.entry(*root).and_modify(|before| *before = (*before).max(*asked)).or_insert(*asked);
+            asked.entry(*root).and_modify(|before| *before = (*before).max(*who)).or_insert(*who);
         }
     }
-    let asked = roots;
     let roots: Vec<Candidate> = asked.keys().copied().collect();
-    let mut chosen = walk::walk(&mut cache, &roots, None);
-    if !walk::is_consistent(&mut cache, &roots, &chosen) {
+    let mut chosen = walk::walk(cache, &roots, None);
+    if !walk::is_consistent(cache, &roots, &chosen) {
         let requests: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
-        let solution = solve::solve(universe, &requests, &chosen)
-            .map_err(|proof| anyhow!("nothing satisfies the manifest:\n{proof}"))?;
-        chosen = walk::walk(&mut cache, &roots, Some(&solution));
+        let known = RefCell::new(&mut *cache);
+        let solution = solve::solve(&|candidate| known.borrow_mut().get(candidate), &requests, &chosen);
+        chosen = walk::walk(cache, &roots, Some(&solution.map_err(Facts::irreducible)?));
     }
-    lock_entries(universe, &mut cache, &chosen, &asked)
+    Ok((asked, chosen))
 }
 
 fn lock_entries(

@@ -4,18 +4,23 @@
 //! preference; an exclusion forbids each candidate it is against.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
+use std::rc::Rc;
 
+use indexmap::IndexSet;
+use resolvo::conflict::{ConflictCause, ConflictEdge, ConflictGraph, ConflictNode};
 use resolvo::{
     Candidates, Condition, ConditionId, Dependencies, DependencyProvider, HintDependenciesAvailable, Interner,
     KnownDependencies, NameId, Problem, Requirement as Need, SolvableId, Solver, SolverCache, StringId,
     UnsolvableOrCancelled, VersionSetId, VersionSetUnionId,
 };
 
-use super::explain::explain;
-use super::walk::{Granted, RelationsCache};
-use crate::package::universe::{Candidate, Requirement, Universe};
+use super::facts::{Fact, Facts};
+use crate::package::universe::{Candidate, Relations, Requirement, Strength};
+
+/// Gives the necessary relations of a candidate.
+pub(super) type RelationsOf<'a> = &'a dyn Fn(Candidate) -> Rc<Relations>;
 
 /// What a relation means to the solver.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -29,24 +34,45 @@ enum Set {
 }
 
 /// The tables behind the solver's numbers.
-pub(super) struct Provider<'a> {
-    universe: &'a dyn Universe,
-    relations: RefCell<RelationsCache<'a>>,
+struct Provider<'a> {
+    relations: RelationsOf<'a>,
+    /// The candidates met, in the order of the solver's numbers for them.
+    met: RefCell<IndexSet<Candidate>>,
     sets: RefCell<Vec<(Set, Said)>>,
     unions: RefCell<Vec<(Vec<VersionSetId>, Said)>>,
     known: RefCell<HashMap<(Set, Said), VersionSetId>>,
 }
 
 /// A relation in words: verb and text.
-pub(super) type Said = (&'static str, String);
+type Said = (&'static str, String);
 
-impl<'a> Provider<'a> {
-    pub(super) fn universe(&self) -> &'a dyn Universe {
-        self.universe
+/// The name that nothing has. A candidate's name has the number after the candidate's.
+const NOTHING: u32 = 0;
+
+impl Provider<'_> {
+    fn solvable(&self, candidate: Candidate) -> SolvableId {
+        SolvableId::from_raw(self.met.borrow_mut().insert_full(candidate).0 as u32)
     }
 
-    /// What a requirement says.
-    pub(super) fn said(&self, need: Need) -> Said {
+    fn candidate(&self, solvable: SolvableId) -> Candidate {
+        self.met.borrow()[solvable.into_raw() as usize]
+    }
+
+    /// The requirement behind a need.
+    fn requirement(&self, need: Need) -> Requirement {
+        let sets = match need {
+            Need::Single(set) => vec![set],
+            Need::Union(union) => self.unions.borrow()[union.0 as usize].0.clone(),
+        };
+        let (verb, text) = self.said(need);
+        let option = |set: VersionSetId| match self.sets.borrow()[set.0 as usize].0 {
+            Set::Only(candidate) => Some(candidate),
+            Set::AllBut(_) | Set::Nothing => None,
+        };
+        Requirement { verb, text, strength: Strength::Needed, options: sets.into_iter().filter_map(option).collect() }
+    }
+
+    fn said(&self, need: Need) -> Said {
         match need {
             Need::Single(set) => self.sets.borrow()[set.0 as usize].1.clone(),
             Need::Union(union) => self.unions.borrow()[union.0 as usize].1.clone(),
@@ -77,26 +103,16 @@ impl<'a> Provider<'a> {
     }
 }
 
-fn solvable(candidate: Candidate) -> SolvableId {
-    SolvableId::from_raw(candidate.0)
-}
-
-/// The number after those of all candidates: the name that nothing has.
-fn nothing(universe: &dyn Universe) -> NameId {
-    NameId::from_raw(universe.len() as u32)
-}
-
 impl Interner for Provider<'_> {
     type NameId = NameId;
     type SolvableId = SolvableId;
 
     fn display_solvable(&self, solvable: SolvableId) -> impl Display + '_ {
-        self.universe.identity(Candidate(solvable.into_raw()))
+        self.candidate(solvable).0
     }
 
     fn display_name(&self, name: NameId) -> impl Display + '_ {
-        let named = (name != nothing(self.universe)).then(|| Candidate(name.into_raw()));
-        named.map_or("nothing", |candidate| self.universe.identity(candidate).name)
+        name.into_raw()
     }
 
     fn display_version_set(&self, set: VersionSetId) -> impl Display + '_ {
@@ -109,13 +125,13 @@ impl Interner for Provider<'_> {
 
     fn version_set_name(&self, set: VersionSetId) -> NameId {
         match self.sets.borrow()[set.0 as usize].0 {
-            Set::Only(candidate) | Set::AllBut(candidate) => NameId::from_raw(candidate.0),
-            Set::Nothing => nothing(self.universe),
+            Set::Only(candidate) | Set::AllBut(candidate) => self.solvable_name(self.solvable(candidate)),
+            Set::Nothing => NameId::from_raw(NOTHING),
         }
     }
 
     fn solvable_name(&self, solvable: SolvableId) -> NameId {
-        NameId::from_raw(solvable.into_raw())
+        NameId::from_raw(solvable.into_raw() + 1)
     }
 
     fn version_sets_in_union(&self, union: VersionSetUnionId) -> impl Iterator<Item = VersionSetId> {
@@ -134,8 +150,8 @@ impl DependencyProvider for Provider<'_> {
     }
 
     async fn get_candidates(&self, name: NameId) -> Option<Candidates> {
-        let candidates =
-            if name == nothing(self.universe) { Vec::new() } else { vec![SolvableId::from_raw(name.into_raw())] };
+        let own = || vec![SolvableId::from_raw(name.into_raw() - 1)];
+        let candidates = if name.into_raw() == NOTHING { Vec::new() } else { own() };
         Some(Candidates {
             candidates,
             hint_dependencies_available: HintDependenciesAvailable::None,
@@ -146,7 +162,7 @@ impl DependencyProvider for Provider<'_> {
     async fn sort_candidates(&self, _: &SolverCache<Self>, _: &mut [SolvableId]) {}
 
     async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {
-        let relations = self.relations.borrow_mut().get(Candidate(solvable.into_raw()));
+        let relations = (self.relations)(self.candidate(solvable));
         let necessary = relations.requirements.iter().filter(|r| r.is_necessary());
         let excluded = relations.exclusions.iter().flat_map(|exclusion| {
             let said = (exclusion.verb, exclusion.text.clone());
@@ -159,30 +175,57 @@ impl DependencyProvider for Provider<'_> {
     }
 }
 
-/// Finds candidates that satisfy `requests` together, or the proof that there are none, in words.
+/// Finds candidates that satisfy `requests` together, or the facts that prove that there are none.
 /// `wishes` are taken too where they can be.
-pub fn solve(
-    universe: &dyn Universe,
+pub(super) fn solve(
+    relations: RelationsOf<'_>,
     requests: &[&Requirement],
     wishes: &[Candidate],
-) -> Result<Vec<Candidate>, String> {
+) -> Result<Vec<Candidate>, Facts> {
     let provider = Provider {
-        universe,
-        relations: RefCell::new(RelationsCache::new(universe, Granted::default())),
+        relations,
+        met: RefCell::default(),
         sets: RefCell::default(),
         unions: RefCell::default(),
         known: RefCell::default(),
     };
     let requirements = requests.iter().map(|request| provider.need(request).into()).collect();
+    let wishes: Vec<SolvableId> = wishes.iter().map(|wish| provider.solvable(*wish)).collect();
     let mut solver = Solver::new(provider);
-    let problem = Problem::new().requirements(requirements);
-    match solver.solve(problem.soft_requirements(wishes.iter().copied().map(solvable))) {
+    match solver.solve(Problem::new().requirements(requirements).soft_requirements(wishes)) {
         Ok(solution) => {
-            let mut chosen: Vec<Candidate> = solution.into_iter().map(|s| Candidate(s.into_raw())).collect();
+            let mut chosen: Vec<Candidate> = solution.into_iter().map(|s| solver.provider().candidate(s)).collect();
             chosen.sort_unstable();
             Ok(chosen)
         }
-        Err(UnsolvableOrCancelled::Unsolvable(conflict)) => Err(explain(&conflict.graph(&solver), solver.provider())),
+        Err(UnsolvableOrCancelled::Unsolvable(conflict)) => {
+            let involved = involved(&conflict.graph(&solver), solver.provider());
+            Err(Facts::collect(requests, relations, &|fact| involved.contains(fact)))
+        }
         Err(UnsolvableOrCancelled::Cancelled(_)) => unreachable!("nothing cancels the solver"),
     }
+}
+
+/// The facts that the solver's proof rests on.
+fn involved(graph: &ConflictGraph<SolvableId>, provider: &Provider<'_>) -> HashSet<Fact> {
+    let candidate = |node: usize| match graph.graph.raw_nodes()[node].weight {
+        ConflictNode::Solvable(solvable) => Some(provider.candidate(solvable)),
+        _ => None,
+    };
+    let mut facts = HashSet::new();
+    for edge in graph.graph.raw_edges() {
+        let owner = candidate(edge.source().index());
+        match edge.weight {
+            ConflictEdge::Requires(need) => {
+                facts.insert(Fact::Need { owner, requirement: provider.requirement(need) });
+            }
+            ConflictEdge::Conflict(ConflictCause::Constrains(set)) => {
+                if let (Some(owner), Some(other)) = (owner, candidate(edge.target().index())) {
+                    facts.insert(Fact::Exclusion { owner, said: provider.said(set.into()), other });
+                }
+            }
+            ConflictEdge::Conflict(_) => {}
+        }
+    }
+    facts
 }

@@ -53,6 +53,12 @@ impl DebUniverse<'_> {
         found
     }
 
+    /// Whether any candidate satisfies a relation of a package of the root's architecture.
+    pub(super) fn is_satisfied(&self, relation: &Relation<'_>) -> bool {
+        let named = self.look_up_relation(*relation);
+        !self.satisfying(&named, self.architecture).is_empty()
+    }
+
     /// The candidates that a Conflicts or Breaks of `owner` rules out: of any architecture, and never itself
     /// (Debian Policy 7.4, 7.6.2).
     pub(super) fn ruled_out(&self, owner: Candidate, member: &[Alternative]) -> Vec<Candidate> {

@@ -7,6 +7,7 @@ mod database;
 pub mod install;
 mod matching;
 pub mod relation;
+mod remedy;
 pub mod request;
 pub mod table;
 pub mod universe;

@@ -13,7 +13,9 @@ use crate::error::{Hint, nearest_words};
 use crate::lock;
 use crate::manifest::{Base, PackageRequest, RequestKind};
 use crate::package::Format;
-use crate::package::universe::{Candidate, Exclusion, Identity, Relations, Requirement, Selection, Strength, Universe};
+use crate::package::universe::{
+    Candidate, Exclusion, Identity, Relations, Remedy, Requirement, Selection, Strength, Universe,
+};
 use crate::source::Index;
 
 /// The package manager, which a required base includes as mmdebstrap(1) and debootstrap(8) do.
@@ -87,6 +89,31 @@ impl<'a> DebUniverse<'a> {
     /// Reads indexes. The earlier of two indexes with the same version of a package is where it is taken from
     /// (`apt_preferences(5)`).
     pub fn new(indexes: &'a [Index], architecture: &'a Architecture, selection: &Selection<'a>) -> Result<Self> {
+        let mut universe = Self::read(indexes, architecture);
+        universe.excluded = selection.exclude.iter().map(String::as_str).collect();
+        let wanted = universe.wanted(selection.requests)?;
+        let mut kept: HashMap<&str, Vec<&lock::Package>> = HashMap::new();
+        for package in selection.keep {
+            kept.entry(&package.name).or_default().push(package);
+        }
+        universe.each_name(|universe, number| universe.add_candidates(number, &wanted, &kept));
+        for request in selection.requests {
+            if let Some(release) = &request.release {
+                universe.follow_release(&request.name, release);
+            }
+        }
+        Ok(universe)
+    }
+
+    /// Reads indexes; every version that they have is a candidate of its own.
+    pub fn with_every_version(indexes: &'a [Index], architecture: &'a Architecture) -> Self {
+        let mut universe = Self::read(indexes, architecture);
+        universe.each_name(Self::add_every_version);
+        universe
+    }
+
+    /// The names and versions of indexes, as yet without candidates.
+    fn read(indexes: &'a [Index], architecture: &'a Architecture) -> Self {
         let loaded = indexes.iter().map(|index| Loaded { index, view: index.table.view(), names: Vec::new() });
         let mut universe = Self {
             indexes: loaded.collect(),
@@ -98,26 +125,20 @@ impl<'a> DebUniverse<'a> {
             first_provider: Vec::new(),
             versions: Vec::new(),
             first_version: Vec::new(),
-            excluded: selection.exclude.iter().map(String::as_str).collect(),
+            excluded: HashSet::new(),
         };
-        let wanted = universe.wanted(selection.requests)?;
-        let mut kept: HashMap<&str, Vec<&lock::Package>> = HashMap::new();
-        for package in selection.keep {
-            kept.entry(&package.name).or_default().push(package);
-        }
         universe.merge_names();
-        for number in 0..universe.names.len() as u32 {
-            universe.first_candidate.push(universe.candidates.len() as u32);
-            universe.add_candidates(number, &wanted, &kept);
+        universe
+    }
+
+    /// Adds the candidates of each name, and what they provide.
+    fn each_name(&mut self, add: impl Fn(&mut Self, u32)) {
+        for number in 0..self.names.len() as u32 {
+            self.first_candidate.push(self.candidates.len() as u32);
+            add(self, number);
         }
-        universe.first_candidate.push(universe.candidates.len() as u32);
-        universe.add_providers();
-        for request in selection.requests {
-            if let Some(release) = &request.release {
-                universe.follow_release(&request.name, release);
-            }
-        }
-        Ok(universe)
+        self.first_candidate.push(self.candidates.len() as u32);
+        self.add_providers();
     }
 
     /// What requests say of versions, by name of the package.
@@ -227,6 +248,19 @@ impl<'a> DebUniverse<'a> {
         self.candidates.extend(best.into_iter().map(|(entry, _)| entry));
     }
 
+    /// Adds all versions of a name, for each architecture the highest first.
+    fn add_every_version(&mut self, number: u32) {
+        let mut entries: Vec<Entry<'a>> = Vec::with_capacity(1);
+        for &version in &self.versions[range(&self.first_version, number)] {
+            let Some(entry) = self.entry_of(number, version) else { continue };
+            if !entries.iter().any(|known| known.architecture == entry.architecture && known.version == entry.version) {
+                entries.push(entry);
+            }
+        }
+        entries.sort_by(|a, b| a.architecture.cmp(b.architecture).then_with(|| version::compare(b.version, a.version)));
+        self.candidates.extend(entries);
+    }
+
     /// A version as a candidate; `None` for one of an architecture that its index should not have.
     fn entry_of(&self, number: u32, Version { index, row }: Version<'a>) -> Option<Entry<'a>> {
         let Loaded { index: source, view, .. } = &self.indexes[index as usize];
@@ -334,6 +368,15 @@ impl<'a> DebUniverse<'a> {
         self.number(name).map_or(&[], |number| &self.provided[range(&self.first_provider, number)])
     }
 
+    pub(super) fn is_excluded(&self, name: &str) -> bool {
+        self.excluded.contains(name)
+    }
+
+    /// All versions with this name that the indexes have.
+    pub(super) fn versions_of(&self, name: &str) -> impl Iterator<Item = &'a str> + use<'_, 'a> {
+        self.versions(name).iter().map(|v| self.indexes[v.index as usize].view.text(v.row.version))
+    }
+
     fn versions(&self, name: &str) -> &[Version<'a>] {
         self.number(name).map_or(&[], |number| &self.versions[range(&self.first_version, number)])
     }
@@ -424,7 +467,7 @@ fn priority_of(index: &Index) -> i32 {
 impl DebUniverse<'_> {
     fn explain_missing_relation(&self, relation: &Relation<'_>) -> String {
         let name = relation.name;
-        if self.excluded.contains(name) {
+        if self.is_excluded(name) {
             return format!("`{name}` is excluded by the manifest");
         }
         let versions = self.versions(name);
@@ -446,9 +489,7 @@ impl DebUniverse<'_> {
         let all = list(&mut versions.iter());
         match self.named(name).next().map(|candidate| self.entry(candidate).version) {
             _ if fitting.is_empty() => format!("no archive has `{relation}`, found {all}"),
-            Some(candidate) => format!(
-                "`{relation}` is {fitting}, but the candidate is {candidate}: a version under `packages` changes that"
-            ),
+            Some(candidate) => format!("`{relation}` is {fitting}, but the candidate is {candidate}"),
             None => format!("priorities and the versions under `packages` leave no `{name}`, found {all}"),
         }
     }
@@ -520,9 +561,15 @@ impl Universe for DebUniverse<'_> {
             }
         }
         let against = self.siblings_ruled_out(candidate);
-        if !against.is_empty() {
-            let verb = "cannot be installed beside another architecture's";
-            relations.exclusions.push(Exclusion { verb, text: entry.name.to_owned(), against });
+        let (versions, foreign): (Vec<_>, Vec<_>) =
+            against.into_iter().partition(|&other| self.entry(other).architecture == entry.architecture);
+        for (verb, against) in [
+            ("cannot be installed beside another version of", versions),
+            ("cannot be installed beside another architecture's", foreign),
+        ] {
+            if !against.is_empty() {
+                relations.exclusions.push(Exclusion { verb, text: entry.name.to_owned(), against });
+            }
         }
         relations
     }
@@ -603,8 +650,17 @@ impl Universe for DebUniverse<'_> {
     }
 
     fn explain_missing(&self, text: &str) -> String {
-        let reasons: Vec<String> = alternatives(text).flatten().map(|r| self.explain_missing_relation(&r)).collect();
+        let missing = alternatives(text).flatten().filter(|relation| !self.is_satisfied(relation));
+        let reasons: Vec<String> = missing.map(|relation| self.explain_missing_relation(&relation)).collect();
         reasons.join("; ")
+    }
+
+    fn remedies(&self, text: &str) -> Vec<Remedy> {
+        self.remedies_for(text)
+    }
+
+    fn other_versions(&self, candidate: Candidate) -> Vec<PackageRequest> {
+        self.requests_for_others(candidate)
     }
 
     fn record(&self, candidate: Candidate) -> Result<lock::Package> {
