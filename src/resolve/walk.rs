@@ -165,20 +165,37 @@ impl Walk<'_, '_> {
     }
 
     /// The chosen candidates that something chosen has a use for, beginning with the roots: what a choice that failed
-    /// has left behind is dropped, as apt drops it.
+    /// has left behind is dropped, as apt drops it (`MarkRequired` in its depcache.cc). What is essential, or at least
+    /// recommended or suggested by something that stays, is not.
     fn needed(&mut self, roots: &[Candidate]) -> Vec<Candidate> {
+        let mut needed = self.reachable(roots, false);
+        let chosen = (0u32..).zip(&self.states).filter(|(_, state)| state.chosen).map(|(number, _)| Candidate(number));
+        let chosen: Vec<Candidate> = chosen.collect();
+        if needed.len() < chosen.len() {
+            let essential = chosen.iter().filter(|candidate| self.cache.universe.is_essential(**candidate));
+            let roots: Vec<Candidate> = roots.iter().chain(essential).copied().collect();
+            needed = self.reachable(&roots, true);
+        }
+        needed.sort_unstable();
+        needed
+    }
+
+    /// The chosen candidates that requirements lead to, and weak relations too if wanted.
+    fn reachable(&mut self, roots: &[Candidate], weakly: bool) -> Vec<Candidate> {
         let mut seen = vec![false; self.states.len()];
         let mut next: Vec<Candidate> = roots.to_vec();
-        let mut needed = Vec::new();
+        let mut reached = Vec::new();
         while let Some(candidate) = next.pop() {
             if std::mem::replace(&mut seen[candidate.index()], true) || !self.states[candidate.index()].chosen {
                 continue;
             }
-            needed.push(candidate);
+            reached.push(candidate);
             next.extend(self.cache.get(candidate).requirements.iter().flat_map(|r| r.options.iter().copied()));
+            if weakly {
+                next.extend(self.cache.universe.weakly_related(candidate));
+            }
         }
-        needed.sort_unstable();
-        needed
+        reached
     }
 }
 
