@@ -113,21 +113,26 @@ impl Walk<'_, '_> {
             || relations.exclusions.iter().flat_map(|e| &e.against).any(|other| self.states[other.index()].chosen)
     }
 
-    /// Drops what a candidate excludes. What is protected stays, and then the candidate cannot be had.
+    /// Drops what a candidate excludes, relation by relation. What is protected stays, and then the candidate cannot be had:
+    /// apt looks at that first (`CompareProviders`), so nothing else of the relation is dropped in vain.
     fn rule_out(&mut self, relations: &Relations, protected: bool) -> bool {
         let mut all = true;
-        for other in relations.exclusions.iter().flat_map(|e| &e.against) {
-            let state = &mut self.states[other.index()];
-            if state.chosen && state.protected {
+        for exclusion in &relations.exclusions {
+            let stays = |state: &State| state.chosen && state.protected;
+            if exclusion.against.iter().any(|other| stays(&self.states[other.index()])) {
                 all = false;
                 if !protected {
                     break;
                 }
-                continue;
             }
-            state.chosen = false;
-            if protected {
-                (state.refused, state.protected) = (true, true);
+            for other in &exclusion.against {
+                let state = &mut self.states[other.index()];
+                if !stays(state) {
+                    state.chosen = false;
+                    if protected {
+                        (state.refused, state.protected) = (true, true);
+                    }
+                }
             }
         }
         all
