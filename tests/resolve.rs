@@ -109,6 +109,33 @@ fn relations_are_followed_as_apt_does() {
             &["a 1;Depends: b | c", "b 1;Depends: d, e", "c 1", "d 1", "e 1;Depends: x"],
             "a 1, c 1",
         ),
+        (
+            "what a failed alternative brought stays where it is suggested",
+            &["a 1;Depends: b | c", "b 1;Depends: d, e", "c 1;Suggests: d", "d 1;Depends: f", "e 1;Depends: x", "f 1"],
+            "a 1, c 1, d 1, f 1",
+        ),
+        (
+            "or where it is recommended",
+            &["a 1;Depends: b | c", "b 1;Depends: d, e", "c 1;Recommends: x | d", "d 1", "e 1;Depends: x"],
+            "a 1, c 1, d 1",
+        ),
+        (
+            "or essential",
+            &["a 1;Depends: b | c", "b 1;Depends: d, e", "c 1", "d 1;Essential: yes", "e 1;Depends: x"],
+            "a 1, c 1, d 1",
+        ),
+        (
+            "a conflict with what cannot be dropped drops nothing else",
+            &[
+                "h 1;Provides: v",
+                "a 1;Depends: j | e",
+                "j 1;Depends: h, k;Provides: v",
+                "k 1;Depends: g",
+                "g 1;Conflicts: v",
+                "e 1;Suggests: h",
+            ],
+            "a 1, e 1, h 1",
+        ),
         ("a real package before a virtual one", &["a 1;Depends: v", "b 1;Provides: v", "v 1"], "a 1, v 1"),
         (
             "of providers, the higher priority",

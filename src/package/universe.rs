@@ -126,6 +126,13 @@ pub trait Universe: Sync {
     /// What a candidate needs and excludes.
     fn relations(&self, candidate: Candidate) -> Relations;
 
+    /// What a candidate neither needs nor brings, but what stays for its sake where it has been brought in vain: the
+    /// candidates that satisfy its weak relations.
+    fn weakly_related(&self, candidate: Candidate) -> Vec<Candidate>;
+
+    /// Whether a candidate stays where it has been brought in vain, whatever the others are.
+    fn is_essential(&self, candidate: Candidate) -> bool;
+
     /// The candidates of a base set, in order of names.
     fn base(&self, base: Base) -> Vec<Candidate>;
 

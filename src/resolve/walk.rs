@@ -135,21 +135,26 @@ impl Walk<'_, '_> {
             || relations.exclusions.iter().flat_map(|e| &e.against).any(|other| self.states[other.index()].chosen)
     }
 
-    /// Drops what a candidate excludes. What is protected stays, and then the candidate cannot be had.
+    /// Drops what a candidate excludes, relation by relation. What is protected stays, and then the candidate cannot be had:
+    /// apt looks at that first (`CompareProviders`), so nothing else of the relation is dropped in vain.
     fn rule_out(&mut self, relations: &Relations, protected: bool) -> bool {
         let mut all = true;
-        for other in relations.exclusions.iter().flat_map(|e| &e.against) {
-            let state = &mut self.states[other.index()];
-            if state.chosen && state.protected {
+        for exclusion in &relations.exclusions {
+            let stays = |state: &State| state.chosen && state.protected;
+            if exclusion.against.iter().any(|other| stays(&self.states[other.index()])) {
                 all = false;
                 if !protected {
                     break;
                 }
-                continue;
             }
-            state.chosen = false;
-            if protected {
-                (state.refused, state.protected) = (true, true);
+            for other in &exclusion.against {
+                let state = &mut self.states[other.index()];
+                if !stays(state) {
+                    state.chosen = false;
+                    if protected {
+                        (state.refused, state.protected) = (true, true);
+                    }
+                }
             }
         }
         all
@@ -187,20 +192,37 @@ impl Walk<'_, '_> {
     }
 
     /// The chosen candidates that something chosen has a use for, beginning with the roots: what a choice that failed
-    /// has left behind is dropped, as apt drops it.
+    /// has left behind is dropped, as apt drops it (`MarkRequired` in its depcache.cc). What is essential, or at least
+    /// recommended or suggested by something that stays, is not.
     fn needed(&mut self, roots: &[Candidate]) -> Vec<Candidate> {
+        let mut needed = self.reachable(roots, false);
+        let chosen = (0u32..).zip(&self.states).filter(|(_, state)| state.chosen).map(|(number, _)| Candidate(number));
+        let chosen: Vec<Candidate> = chosen.collect();
+        if needed.len() < chosen.len() {
+            let essential = chosen.iter().filter(|candidate| self.cache.universe.is_essential(**candidate));
+            let roots: Vec<Candidate> = roots.iter().chain(essential).copied().collect();
+            needed = self.reachable(&roots, true);
+        }
+        needed.sort_unstable();
+        needed
+    }
+
+    /// The chosen candidates that requirements lead to, and weak relations too if wanted.
+    fn reachable(&mut self, roots: &[Candidate], weakly: bool) -> Vec<Candidate> {
         let mut seen = vec![false; self.states.len()];
         let mut next: Vec<Candidate> = roots.to_vec();
-        let mut needed = Vec::new();
+        let mut reached = Vec::new();
         while let Some(candidate) = next.pop() {
             if std::mem::replace(&mut seen[candidate.index()], true) || !self.states[candidate.index()].chosen {
                 continue;
             }
-            needed.push(candidate);
+            reached.push(candidate);
             next.extend(self.cache.get(candidate).requirements.iter().flat_map(|r| r.options.iter().copied()));
+            if weakly {
+                next.extend(self.cache.universe.weakly_related(candidate));
+            }
         }
-        needed.sort_unstable();
-        needed
+        reached
     }
 }
 

@@ -574,6 +574,21 @@ impl Universe for DebUniverse<'_> {
         relations
     }
 
+    /// `APT::AutoRemove::RecommendsImportant` and `SuggestsImportant` (apt.conf(5)) are apt's defaults, whether or not
+    /// recommended packages are installed.
+    fn weakly_related(&self, candidate: Candidate) -> Vec<Candidate> {
+        let entry = self.entry(candidate);
+        let stanza = entry.row.stanza(self.text(entry.index));
+        let fields = ["Recommends", "Suggests"].map(|field| stanza.get(field).unwrap_or_default());
+        let requirement = |member| self.requirement("recommends or suggests", false, member, entry.architecture);
+        fields.into_iter().flat_map(members).flat_map(|member| requirement(member).options).collect()
+    }
+
+    fn is_essential(&self, candidate: Candidate) -> bool {
+        let row = self.entry(candidate).row;
+        row.essential || row.protected
+    }
+
     /// As mmdebstrap(1) has its variants: essential packages; with `required` also those of that priority and apt;
     /// with `standard` also those of priority important and standard.
     fn base(&self, base: Base) -> Vec<Candidate> {
