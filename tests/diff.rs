@@ -106,8 +106,10 @@ fn update() -> (Lock, Lock) {
         "tzdata 2026a-1 arch=all",
         "vim-tiny 9.1 source=vim asked=manifest",
     ];
-    let tools = ["e2fsprogs 1.47.2-3 asked=manifest", "e2fsprogs 1.47.2-4 asked=manifest"];
-    (lock("small", &old, &tools[..1]), lock("small", &new, &tools[1..]))
+    let old_tools = ["e2fsprogs 1.47.2-3 asked=manifest", old[8]];
+    let new_tools =
+        ["e2fsprogs 1.47.2-4 asked=manifest depends=libcom-err2", "libcom-err2 1.47.2-4 source=e2fsprogs", new[6]];
+    (lock("small", &old, &old_tools), lock("small", &new, &new_tools))
 }
 
 fn entry(version: &str, text: &str, cves: &[&str], bugs: &[Bug]) -> Entry {

@@ -17,6 +17,9 @@ const TOLD: usize = 400;
 /// What stands around a changelog's lines at most.
 const AROUND: usize = 150;
 
+/// The least number of bytes worth showing of a changelog that has more.
+const LEAST: usize = 1000;
+
 /// A changelog to be shown.
 struct Part {
     head: String,
@@ -24,6 +27,13 @@ struct Part {
     lines: String,
     /// How many lines it has.
     whole: usize,
+}
+
+impl Part {
+    /// The least place it takes.
+    fn least(&self) -> usize {
+        self.head.len() + AROUND + self.lines.len().min(LEAST)
+    }
 }
 
 /// Appends as much of the changelogs as there is place for.
@@ -36,11 +46,12 @@ pub fn push(text: &mut String, report: &Report) {
     text.push_str("### Changelogs\n\n");
     let mut place = LIMIT.saturating_sub(text.len() + RESERVE / 2);
     let mut shown = 0;
-    while let Some(left) = parts.get(shown).and_then(|part| place.checked_sub(part.head.len() + AROUND)) {
+    while let Some(left) = parts.get(shown).and_then(|part| place.checked_sub(part.least())) {
         place = left;
         shown += 1;
     }
     let (shown, left_out) = parts.split_at(shown);
+    place += shown.iter().map(|part| part.lines.len().min(LEAST)).sum::<usize>();
     let lengths: Vec<usize> = shown.iter().map(|part| part.lines.len()).collect();
     for (part, allowed) in shown.iter().zip(share(&lengths, place)) {
         push_part(text, part, allowed);
