@@ -246,21 +246,38 @@ impl Versions<'_> {
     }
 }
 
+/// How a report's places are named.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Naming {
+    /// There is but one.
+    None,
+    /// All are of one lock.
+    Section,
+    /// There are several locks.
+    Lock,
+}
+
 impl Report {
-    /// Whether it has to be told of each change where it is.
-    fn has_places(&self) -> bool {
+    fn naming(&self) -> Naming {
         let mut places = self.changes.iter().flat_map(|change| &change.places);
-        self.locks.len() > 1 || places.any(|place| place.section == Section::Tools)
+        match self.locks.len() {
+            2.. => Naming::Lock,
+            _ if places.any(|place| place.section == Section::Tools) => Naming::Section,
+            _ => Naming::None,
+        }
     }
 }
 
-impl Place {
-    /// In words; `quote` is how the lock is shown.
-    fn describe(&self, quote: &dyn Fn(&str) -> String) -> String {
-        match self.section {
-            Section::Root => quote(&self.lock),
-            Section::Tools => format!("{} tools", quote(&self.lock)),
-        }
+impl Naming {
+    /// The places' names; `quote` is how a lock is shown.
+    fn describe(self, places: &[Place], quote: &dyn Fn(&str) -> String) -> Vec<String> {
+        let name = |place: &Place| match (self, place.section) {
+            (Self::Lock, Section::Root) => quote(&place.lock),
+            (Self::Lock, Section::Tools) => format!("{} tools", quote(&place.lock)),
+            (_, Section::Root) => "root".to_owned(),
+            (_, Section::Tools) => "tools".to_owned(),
+        };
+        places.iter().map(name).collect()
     }
 }
 

@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use super::size::{bytes, growth};
-use super::{BeforeAndAfter, Changelog, FileChange, FileState, LockState, Place, Report, Section, SourceChange};
+use super::{
+    BeforeAndAfter, Changelog, FileChange, FileState, LockState, Naming, Place, Report, Section, SourceChange,
+};
 use crate::diff::Kind;
 
 /// The report as text; empty when no package changed.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
     for change in &report.changes {
-        push_change(&mut text, change, report.has_places());
+        push_change(&mut text, change, report.naming());
     }
     for lock in &report.locks {
         for (section, what, sums) in [(Section::Root, "", &lock.root), (Section::Tools, " tools", &lock.tools)] {
@@ -23,7 +25,7 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-fn push_change(text: &mut String, change: &SourceChange, places: bool) {
+fn push_change(text: &mut String, change: &SourceChange, naming: Naming) {
     let security = if change.security { "security: " } else { "" };
     let kind = if change.kind == Kind::Replaced { "REPLACED" } else { change.kind.as_str() };
     let versions = change.versions();
@@ -44,7 +46,7 @@ fn push_change(text: &mut String, change: &SourceChange, places: bool) {
             String::new()
         };
         for file in &package.files {
-            push_file(text, change.kind, &label, file, places);
+            push_file(text, change.kind, &label, file, naming);
         }
     }
     for (name, why) in change.reasons() {
@@ -56,7 +58,7 @@ fn push_change(text: &mut String, change: &SourceChange, places: bool) {
     }
 }
 
-fn push_file(text: &mut String, kind: Kind, label: &str, file: &FileChange, places: bool) {
+fn push_file(text: &mut String, kind: Kind, label: &str, file: &FileChange, naming: Naming) {
     let sizes = |get: &dyn Fn(&FileState) -> u64| match (&file.old, &file.new) {
         (Some(old), Some(new)) => {
             format!("{} ({})", bytes(get(new)), growth(get(new).cast_signed() - get(old).cast_signed()))
@@ -64,11 +66,10 @@ fn push_file(text: &mut String, kind: Kind, label: &str, file: &FileChange, plac
         (None, Some(only)) | (Some(only), None) => bytes(get(only)),
         (None, None) => String::new(),
     };
-    let mut place = String::new();
-    if places {
-        let names: Vec<String> = file.places.iter().map(|place| place.describe(&str::to_owned)).collect();
-        place = format!(", in {}", names.join(", "));
-    }
+    let place = match naming {
+        Naming::None => String::new(),
+        _ => format!(", in {}", naming.describe(&file.places, &str::to_owned).join(", ")),
+    };
     let (size, installed) = (sizes(&|f| f.size), sizes(&|f| f.installed_size));
     let _ = writeln!(text, "  {label}download {size}, installed {installed}{place}");
     let (Some(old), Some(new)) = (&file.old, &file.new) else { return };

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use self::inert::span;
 use super::size::{bytes, growth, growths};
-use super::{BeforeAndAfter, FileState, LockState, Place, Report, SourceChange, State};
+use super::{BeforeAndAfter, FileState, LockState, Naming, Place, Report, SourceChange, State};
 use crate::diff::Kind;
 
 /// The most bytes a report has. GitHub refuses a body of more than 65,536 characters; a little is left for what others add.
@@ -34,12 +34,12 @@ pub fn render(report: &Report) -> String {
     let mut body = Body { text: format!("## {}\n\n", title(report)), limit: LIMIT - RESERVE, left_out: 0 };
     push_locks(&mut body, report);
     push_alerts(&mut body.text, report);
-    let places = report.has_places();
+    let naming = report.naming();
     for (title, changes) in sections(report) {
         let _ = writeln!(body.text, "### {title}\n");
         let summary = format!("{} source packages", changes.len());
         let folded = (changes.len() > FOLDED).then_some(summary.as_str());
-        body.push_table(CHANGES, folded, places, changes.iter().map(|change| row(change, places)));
+        body.push_table(CHANGES, folded, naming, changes.iter().map(|change| row(change, naming)));
     }
     push_sizes(&mut body, report);
     if body.left_out > 0 {
@@ -72,13 +72,13 @@ struct Body {
 
 impl Body {
     /// A table with as many rows as there is place for, folded below a summary where one is given.
-    fn push_table(&mut self, head: &str, folded: Option<&str>, places: bool, rows: impl Iterator<Item = String>) {
+    fn push_table(&mut self, head: &str, folded: Option<&str>, naming: Naming, rows: impl Iterator<Item = String>) {
         if let Some(summary) = folded {
             let _ = writeln!(self.text, "<details><summary>{summary}</summary>\n");
         }
-        let lock = if places { " lock |" } else { "" };
-        let columns = head.matches('|').count() - 1 + usize::from(places);
-        let _ = writeln!(self.text, "{head}{lock}\n|{}", "---|".repeat(columns));
+        let place = if naming == Naming::None { "" } else { " in |" };
+        let head = format!("{head}{place}");
+        let _ = writeln!(self.text, "{head}\n|{}", "---|".repeat(head.matches('|').count() - 1));
         for row in rows {
             if self.text.len() + row.len() > self.limit {
                 self.left_out += 1;
@@ -98,7 +98,7 @@ fn push_locks(body: &mut Body, report: &Report) {
             rows.push(lock_row(lock, " tools", &lock.tools));
         }
     }
-    body.push_table("| lock | packages | download | installed |", None, false, rows.into_iter());
+    body.push_table("| lock | packages | download | installed |", None, Naming::None, rows.into_iter());
     let unmoved = |lock: &&LockState| {
         let is_in = |change: &SourceChange| change.places.iter().any(|place| place.lock == lock.lock);
         lock.state == State::Changed && !report.changes.iter().any(is_in)
@@ -188,7 +188,7 @@ fn sections(report: &Report) -> Vec<(&'static str, Vec<&SourceChange>)> {
     sections
 }
 
-fn row(change: &SourceChange, places: bool) -> String {
+fn row(change: &SourceChange, naming: Naming) -> String {
     let mut name = format!("**{}**", span(&change.source));
     if change.security && change.kind != Kind::Upgraded {
         let _ = write!(name, " **{}**", change.kind.as_str());
@@ -234,13 +234,13 @@ fn row(change: &SourceChange, places: bool) -> String {
         "| {name} | {version} | {archive} | {} | {} |{}\n",
         growths(size),
         growths(installed),
-        place_cell(&change.places, places)
+        place_cell(&change.places, naming)
     )
 }
 
 /// The sizes of every package, folded.
 fn push_sizes(body: &mut Body, report: &Report) {
-    let places = report.has_places();
+    let naming = report.naming();
     let mut rows = Vec::new();
     for package in report.changes.iter().filter(|c| c.kind != Kind::Moved).flat_map(|change| &change.packages) {
         for file in &package.files {
@@ -259,7 +259,7 @@ fn push_sizes(body: &mut Body, report: &Report) {
                 span(&state.architecture),
                 sizes(&|f| f.size),
                 sizes(&|f| f.installed_size),
-                place_cell(&file.places, places)
+                place_cell(&file.places, naming)
             ));
         }
     }
@@ -270,14 +270,14 @@ fn push_sizes(body: &mut Body, report: &Report) {
     }
     if !rows.is_empty() {
         let summary = format!("Sizes of {} package files", rows.len());
-        body.push_table("| package | architecture | download | installed |", Some(&summary), places, rows.into_iter());
+        body.push_table("| package | architecture | download | installed |", Some(&summary), naming, rows.into_iter());
     }
 }
 
 /// The cell that names places, where there is one.
-fn place_cell(places: &[Place], shown: bool) -> String {
-    if !shown {
-        return String::new();
+fn place_cell(places: &[Place], naming: Naming) -> String {
+    match naming {
+        Naming::None => String::new(),
+        _ => format!(" {} |", naming.describe(places, &span).join("<br>")),
     }
-    format!(" {} |", places.iter().map(|place| place.describe(&span)).collect::<Vec<_>>().join("<br>"))
 }
