@@ -34,12 +34,12 @@ struct Candidate<'a> {
     file: &'a FileState,
 }
 
-/// The packages of a change in the first lock that has it; none where there is nothing to read.
+/// The packages of a change in the first place that has it; none where there is nothing to read.
 fn candidates(change: &SourceChange) -> Vec<Candidate<'_>> {
     let mut candidates = Vec::new();
     for package in &change.packages {
         let (Some(from), Some(to)) = (&package.from, &package.to) else { continue };
-        let file = package.files.iter().find(|file| file.locks.first() == change.locks.first());
+        let file = package.files.iter().find(|file| file.places.first() == change.places.first());
         let (low, high, file) = match change.kind {
             Kind::Upgraded => (from, to, file.and_then(|file| file.new.as_ref())),
             Kind::Downgraded => (to, from, file.and_then(|file| file.old.as_ref())),

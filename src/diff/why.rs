@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
+use super::report::Section;
 use crate::lock::{Asked, Package};
 use crate::package::printable;
 
@@ -37,6 +38,8 @@ pub enum By {
     Base,
     /// The manifest names it.
     Manifest,
+    /// A program that shapes output bytes.
+    Tools,
     /// A dependency.
     Depends,
     /// A recommendation or suggestion.
@@ -78,13 +81,13 @@ type Step = (Option<usize>, By);
 
 impl<'a> Chains<'a> {
     /// Finds the shortest chain to each package.
-    pub fn new(list: &'a [Package]) -> Self {
+    pub fn new(list: &'a [Package], section: Section) -> Self {
         let mut by_label: BTreeMap<String, usize> = BTreeMap::new();
         for (i, package) in list.iter().enumerate() {
             by_label.insert(package.name.clone(), i);
             by_label.insert(format!("{}:{}", package.name, package.architecture), i);
         }
-        Self { list, strict: search(list, &by_label, false), loose: search(list, &by_label, true) }
+        Self { list, strict: search(list, section, &by_label, false), loose: search(list, section, &by_label, true) }
     }
 
     /// Why a package is in this list.
@@ -124,14 +127,20 @@ impl<'a> Chains<'a> {
 }
 
 /// Searches in breadth from what was asked for.
-fn search(list: &[Package], by_label: &BTreeMap<String, usize>, recommends: bool) -> Vec<Option<Step>> {
+fn search(
+    list: &[Package],
+    section: Section,
+    by_label: &BTreeMap<String, usize>,
+    recommends: bool,
+) -> Vec<Option<Step>> {
     let mut reached: Vec<Option<Step>> = vec![None; list.len()];
     let mut queue = VecDeque::new();
     for (i, package) in list.iter().enumerate() {
-        let by = match package.asked {
-            Some(Asked::Manifest) => By::Manifest,
-            Some(Asked::Base) => By::Base,
-            None => continue,
+        let by = match (package.asked, section) {
+            (None, _) => continue,
+            (Some(_), Section::Tools) => By::Tools,
+            (Some(Asked::Manifest), Section::Root) => By::Manifest,
+            (Some(Asked::Base), Section::Root) => By::Base,
         };
         reached[i] = Some((None, by));
         queue.push_back(i);

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    BeforeAndAfter, FileChange, FileState, LockState, PackageChange, Report, Section, SourceChange, State, Sums,
+    BeforeAndAfter, FileChange, FileState, LockState, PackageChange, Place, Report, Section, SourceChange, State, Sums,
 };
 use crate::diff::why::Chains;
 use crate::diff::{Change, Kind, changes};
@@ -22,7 +22,7 @@ pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>
         let (packages, tools) = old.map_or((empty, empty), |old| (&old.packages, &old.tools));
         for (section, old, new_list) in [(Section::Root, packages, &new.packages), (Section::Tools, tools, &new.tools)]
         {
-            for change in by_source(&state.lock, new.format, section, old, new_list) {
+            for change in by_source(&Place { lock: state.lock.clone(), section }, new.format, old, new_list) {
                 match merged.entry(Key::of(&change)) {
                     Entry::Vacant(place) => drop(place.insert(change)),
                     Entry::Occupied(mut place) => place.get_mut().merge(change),
@@ -39,7 +39,6 @@ pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>
 struct Key {
     ordinary: bool,
     kind: Kind,
-    section: Section,
     source: String,
     format: Format,
     archive: String,
@@ -51,7 +50,6 @@ impl Key {
         Self {
             ordinary: !change.security,
             kind: change.kind,
-            section: change.section,
             source: change.source.clone(),
             format: change.format,
             archive: change.archive.clone(),
@@ -61,8 +59,8 @@ impl Key {
 }
 
 /// The changes of one list of one lock, gathered by source package.
-fn by_source(lock: &str, format: Format, section: Section, old: &[Package], new: &[Package]) -> Vec<SourceChange> {
-    let (chains_before, chains_now) = (Chains::new(old), Chains::new(new));
+fn by_source(place: &Place, format: Format, old: &[Package], new: &[Package]) -> Vec<SourceChange> {
+    let (chains_before, chains_now) = (Chains::new(old, place.section), Chains::new(new, place.section));
     let mut gathered: BTreeMap<(Kind, &str, &str), SourceChange> = BTreeMap::new();
     for Change { kind, old: before, new: now } in changes(format, old, new) {
         let Some(package) = now.or(before) else { continue };
@@ -71,10 +69,9 @@ fn by_source(lock: &str, format: Format, section: Section, old: &[Package], new:
             kind,
             security: is_security(&package.archive) && !matches!(kind, Kind::Removed | Kind::Moved),
             format,
-            section,
             source: printable(source),
             archive: printable(&package.archive),
-            locks: vec![lock.to_owned()],
+            places: vec![place.clone()],
             packages: Vec::new(),
             changelog: None,
         });
@@ -88,7 +85,7 @@ fn by_source(lock: &str, format: Format, section: Section, old: &[Package], new:
             from: before.map(|p| printable(&p.version)),
             to: now.map(|p| printable(&p.version)),
             files: vec![FileChange {
-                locks: vec![lock.to_owned()],
+                places: vec![place.clone()],
                 old: before.map(FileState::of),
                 new: now.map(FileState::of),
                 why,
@@ -132,9 +129,9 @@ impl LockState {
 }
 
 impl SourceChange {
-    /// Takes in the same change of another lock.
+    /// Takes in the same change of another place.
     fn merge(&mut self, other: Self) {
-        self.locks.extend(other.locks);
+        self.places.extend(other.places);
         for package in other.packages {
             let same =
                 |p: &&mut PackageChange| (&p.name, &p.from, &p.to) == (&package.name, &package.from, &package.to);
@@ -145,7 +142,7 @@ impl SourceChange {
             for file in package.files {
                 let same = |f: &&mut FileChange| (&f.old, &f.new, &f.why) == (&file.old, &file.new, &file.why);
                 match known.files.iter_mut().find(same) {
-                    Some(known) => known.locks.extend(file.locks),
+                    Some(known) => known.places.extend(file.places),
                     None => known.files.push(file),
                 }
             }

@@ -82,6 +82,16 @@ pub struct Sums {
     pub installed_size: u64,
 }
 
+/// A list of packages in a lock.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Place {
+    /// The lock, as in [`LockState::lock`].
+    pub lock: String,
+    /// The part of it.
+    pub section: Section,
+}
+
 /// The part of a lock that packages stand in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,14 +112,12 @@ pub struct SourceChange {
     pub security: bool,
     /// The packages' format.
     pub format: Format,
-    /// The part of the locks.
-    pub section: Section,
     /// The source package's name.
     pub source: String,
     /// `ARCHIVE/SUITE/COMPONENT` that the packages come from now; of removed ones, came from.
     pub archive: String,
-    /// The locks it is in.
-    pub locks: Vec<String>,
+    /// Where it is so.
+    pub places: Vec<Place>,
     /// Its packages, by name.
     pub packages: Vec<PackageChange>,
     /// What the changelog says; none where it was not asked, or there is nothing to ask.
@@ -137,8 +145,8 @@ pub struct PackageChange {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FileChange {
-    /// The locks in which it is so.
-    pub locks: Vec<String>,
+    /// Where it is so.
+    pub places: Vec<Place>,
     /// Before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<FileState>,
@@ -199,10 +207,10 @@ impl SourceChange {
         versions
     }
 
-    /// By how many bytes a lock's files, and what they install, grow.
-    fn growth(&self, lock: &str) -> (i64, i64) {
+    /// By how many bytes a place's files, and what they install, grow.
+    fn growth(&self, place: &Place) -> (i64, i64) {
         let files = self.packages.iter().flat_map(|package| &package.files);
-        let files = files.filter(|file| file.locks.iter().any(|l| l == lock));
+        let files = files.filter(|file| file.places.contains(place));
         files.fold((0, 0), |(size, installed), file| {
             let of = |get: &dyn Fn(&FileState) -> u64| {
                 let number = |state: &Option<FileState>| state.as_ref().map_or(0, get).cast_signed();
@@ -212,7 +220,7 @@ impl SourceChange {
         })
     }
 
-    /// Why its packages came or went, by name. Where locks differ in it, the first stands for them.
+    /// Why its packages came or went, by name. Where places differ in it, the first stands for them.
     fn reasons(&self) -> impl Iterator<Item = (&str, &Why)> {
         self.packages.iter().filter_map(|package| {
             let why = package.files.iter().find_map(|file| file.why.as_ref())?;
@@ -238,6 +246,41 @@ impl Versions<'_> {
     }
 }
 
+/// How a report's places are named.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Naming {
+    /// There is but one.
+    None,
+    /// All are of one lock.
+    Section,
+    /// There are several locks.
+    Lock,
+}
+
+impl Report {
+    fn naming(&self) -> Naming {
+        let mut places = self.changes.iter().flat_map(|change| &change.places);
+        match self.locks.len() {
+            2.. => Naming::Lock,
+            _ if places.any(|place| place.section == Section::Tools) => Naming::Section,
+            _ => Naming::None,
+        }
+    }
+}
+
+impl Naming {
+    /// The places' names; `quote` is how a lock is shown.
+    fn describe(self, places: &[Place], quote: &dyn Fn(&str) -> String) -> Vec<String> {
+        let name = |place: &Place| match (self, place.section) {
+            (Self::Lock, Section::Root) => quote(&place.lock),
+            (Self::Lock, Section::Tools) => format!("{} tools", quote(&place.lock)),
+            (_, Section::Root) => "root".to_owned(),
+            (_, Section::Tools) => "tools".to_owned(),
+        };
+        places.iter().map(name).collect()
+    }
+}
+
 impl PackageChange {
     fn versions(&self) -> Versions<'_> {
         Versions { from: self.from.as_deref(), to: self.to.as_deref() }
@@ -246,12 +289,12 @@ impl PackageChange {
 
 impl Why {
     /// In words; `quote` is how a package's name and version are shown.
-    fn describe(&self, section: Section, quote: &dyn Fn(&str) -> String) -> String {
+    fn describe(&self, quote: &dyn Fn(&str) -> String) -> String {
         let Some((first, rest)) = self.chain.split_first() else { return "not told by the lock".to_owned() };
-        let asked = match (section, first.by) {
-            (Section::Tools, _) => "needed for images",
-            (Section::Root, By::Base) => "in the base",
-            (Section::Root, _) => "named by the manifest",
+        let asked = match first.by {
+            By::Tools => "needed for images",
+            By::Base => "in the base",
+            _ => "named by the manifest",
         };
         let mut text = if rest.is_empty() { asked.to_owned() } else { format!("{} ({asked})", quote(&first.package)) };
         for link in rest {

@@ -3,18 +3,20 @@
 use std::fmt::Write as _;
 
 use super::size::{bytes, growth};
-use super::{BeforeAndAfter, Changelog, FileChange, FileState, LockState, Report, Section, SourceChange};
+use super::{
+    BeforeAndAfter, Changelog, FileChange, FileState, LockState, Naming, Place, Report, Section, SourceChange,
+};
 use crate::diff::Kind;
 
 /// The report as text; empty when no package changed.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
     for change in &report.changes {
-        push_change(&mut text, change, report.locks.len() > 1);
+        push_change(&mut text, change, report.naming());
     }
     for lock in &report.locks {
         for (section, what, sums) in [(Section::Root, "", &lock.root), (Section::Tools, " tools", &lock.tools)] {
-            let is_in = |change: &SourceChange| change.section == section && change.locks.contains(&lock.lock);
+            let is_in = |change: &SourceChange| change.places.contains(&Place { lock: lock.lock.clone(), section });
             if report.changes.iter().any(is_in) {
                 push_total(&mut text, lock, what, sums);
             }
@@ -23,16 +25,15 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-fn push_change(text: &mut String, change: &SourceChange, several: bool) {
+fn push_change(text: &mut String, change: &SourceChange, naming: Naming) {
     let security = if change.security { "security: " } else { "" };
-    let tool = if change.section == Section::Tools { "tool " } else { "" };
     let kind = if change.kind == Kind::Replaced { "REPLACED" } else { change.kind.as_str() };
     let versions = change.versions();
     let version = match versions.as_slice() {
         [(only, _)] => format!(" {}", only.describe(&str::to_owned)),
         _ => String::new(),
     };
-    let _ = writeln!(text, "{security}{tool}{kind} {}{version} ({})", change.source, change.archive);
+    let _ = writeln!(text, "{security}{kind} {}{version} ({})", change.source, change.archive);
     if change.kind == Kind::Replaced {
         text.push_str("  ANOTHER FILE under the same version: find out why before you build from it\n");
     }
@@ -45,19 +46,19 @@ fn push_change(text: &mut String, change: &SourceChange, several: bool) {
             String::new()
         };
         for file in &package.files {
-            push_file(text, change.kind, &label, file, several);
+            push_file(text, change.kind, &label, file, naming);
         }
     }
     for (name, why) in change.reasons() {
         let of = if change.packages.len() > 1 { format!(" {name}") } else { String::new() };
-        let _ = writeln!(text, "  why{of}: {}", why.describe(change.section, &str::to_owned));
+        let _ = writeln!(text, "  why{of}: {}", why.describe(&str::to_owned));
     }
     if let Some(changelog) = &change.changelog {
         push_changelog(text, change.kind, changelog);
     }
 }
 
-fn push_file(text: &mut String, kind: Kind, label: &str, file: &FileChange, several: bool) {
+fn push_file(text: &mut String, kind: Kind, label: &str, file: &FileChange, naming: Naming) {
     let sizes = |get: &dyn Fn(&FileState) -> u64| match (&file.old, &file.new) {
         (Some(old), Some(new)) => {
             format!("{} ({})", bytes(get(new)), growth(get(new).cast_signed() - get(old).cast_signed()))
@@ -65,9 +66,12 @@ fn push_file(text: &mut String, kind: Kind, label: &str, file: &FileChange, seve
         (None, Some(only)) | (Some(only), None) => bytes(get(only)),
         (None, None) => String::new(),
     };
-    let locks = if several { format!(", in {}", file.locks.join(", ")) } else { String::new() };
+    let place = match naming {
+        Naming::None => String::new(),
+        _ => format!(", in {}", naming.describe(&file.places, &str::to_owned).join(", ")),
+    };
     let (size, installed) = (sizes(&|f| f.size), sizes(&|f| f.installed_size));
-    let _ = writeln!(text, "  {label}download {size}, installed {installed}{locks}");
+    let _ = writeln!(text, "  {label}download {size}, installed {installed}{place}");
     let (Some(old), Some(new)) = (&file.old, &file.new) else { return };
     if kind == Kind::Replaced {
         let _ = writeln!(text, "  {label}SHA-256 {} → {}", old.sha256, new.sha256);

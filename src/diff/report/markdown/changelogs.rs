@@ -12,10 +12,13 @@ use crate::package::Bug;
 const LINKED: usize = 20;
 
 /// How many CVEs or bugs of a changelog are told at all.
-const TOLD: usize = 400;
+const TOLD: usize = 100;
 
 /// What stands around a changelog's lines at most.
 const AROUND: usize = 150;
+
+/// The least number of bytes worth showing of a changelog that has more.
+const LEAST: usize = 1000;
 
 /// A changelog to be shown.
 struct Part {
@@ -24,6 +27,13 @@ struct Part {
     lines: String,
     /// How many lines it has.
     whole: usize,
+}
+
+impl Part {
+    /// The least place it takes.
+    fn least(&self) -> usize {
+        self.head.len() + AROUND + self.lines.len().min(LEAST)
+    }
 }
 
 /// Appends as much of the changelogs as there is place for.
@@ -35,18 +45,21 @@ pub fn push(text: &mut String, report: &Report) {
     }
     text.push_str("### Changelogs\n\n");
     let mut place = LIMIT.saturating_sub(text.len() + RESERVE / 2);
-    let mut shown = 0;
-    while let Some(left) = parts.get(shown).and_then(|part| place.checked_sub(part.head.len() + AROUND)) {
-        place = left;
-        shown += 1;
+    let mut shown: Vec<&Part> = Vec::new();
+    for part in &parts {
+        if let Some(left) = place.checked_sub(part.least()) {
+            place = left;
+            shown.push(part);
+        }
     }
-    let (shown, left_out) = parts.split_at(shown);
+    place += shown.iter().map(|part| part.lines.len().min(LEAST)).sum::<usize>();
     let lengths: Vec<usize> = shown.iter().map(|part| part.lines.len()).collect();
     for (part, allowed) in shown.iter().zip(share(&lengths, place)) {
         push_part(text, part, allowed);
     }
-    if !left_out.is_empty() {
-        let _ = writeln!(text, "{} more changelogs are left out, which would not fit here.", left_out.len());
+    if shown.len() < parts.len() {
+        let left_out = parts.len() - shown.len();
+        let _ = writeln!(text, "{left_out} more changelogs are left out, which would not fit here.");
     }
 }
 

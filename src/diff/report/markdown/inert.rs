@@ -27,9 +27,9 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// Lines that may stand in a code block: none ends it.
+/// Lines that may stand in a code block: none ends it, and none begins as GitLab's commands do (`/close`).
 pub fn fenced(text: &str) -> String {
-    pull_apart(text).replace("```", "'''")
+    format!("\n{}", pull_apart(text)).replace("```", "'''").replace("\n/", "\n /").split_off(1)
 }
 
 /// The text with a space in every reference to an issue, so that it is none.
@@ -55,7 +55,8 @@ mod tests {
         assert_eq!(span(""), "–");
         assert_eq!(span(&"ä".repeat(1000)), format!("`{}…`", "ä".repeat(256)));
         assert_eq!(html("<b>&\""), "<code>&lt;b&gt;&amp;&quot;</code>");
-        assert_eq!(fenced("a\n````\n# b"), "a\n'''`\n# b");
+        assert_eq!(fenced("a\n````\n/close"), "a\n'''`\n /close");
+        assert_eq!(fenced("/close"), " /close");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use self::inert::span;
 use super::size::{bytes, growth, growths};
-use super::{BeforeAndAfter, FileState, LockState, Report, Section, SourceChange, State};
+use super::{BeforeAndAfter, FileState, LockState, Naming, Place, Report, SourceChange, State};
 use crate::diff::Kind;
 
 /// The most bytes a report has. GitHub refuses a body of more than 65,536 characters; a little is left for what others add.
@@ -31,15 +31,15 @@ const CVES_IN_ROW: usize = 6;
 
 /// The report as markdown.
 pub fn render(report: &Report) -> String {
-    let mut body = Body { text: format!("## {}\n\n", title(report)), left_out: 0 };
+    let mut body = Body { text: format!("## {}\n\n", title(report)), limit: LIMIT - RESERVE, left_out: 0 };
     push_locks(&mut body, report);
     push_alerts(&mut body.text, report);
+    let naming = report.naming();
     for (title, changes) in sections(report) {
-        let several = report.locks.len() > 1;
         let _ = writeln!(body.text, "### {title}\n");
         let summary = format!("{} source packages", changes.len());
         let folded = (changes.len() > FOLDED).then_some(summary.as_str());
-        body.push_table(CHANGES, folded, several, changes.iter().map(|change| row(change, several)));
+        body.push_table(CHANGES, folded, naming, changes.iter().map(|change| row(change, naming)));
     }
     push_sizes(&mut body, report);
     if body.left_out > 0 {
@@ -64,20 +64,23 @@ fn title(report: &Report) -> String {
 /// Markdown that grows by whole rows.
 struct Body {
     text: String,
+    /// How long it may become by rows.
+    limit: usize,
+    /// How many rows had no place.
     left_out: usize,
 }
 
 impl Body {
     /// A table with as many rows as there is place for, folded below a summary where one is given.
-    fn push_table(&mut self, head: &str, folded: Option<&str>, several: bool, rows: impl Iterator<Item = String>) {
+    fn push_table(&mut self, head: &str, folded: Option<&str>, naming: Naming, rows: impl Iterator<Item = String>) {
         if let Some(summary) = folded {
             let _ = writeln!(self.text, "<details><summary>{summary}</summary>\n");
         }
-        let lock = if several { " lock |" } else { "" };
-        let columns = head.matches('|').count() - 1 + usize::from(several);
-        let _ = writeln!(self.text, "{head}{lock}\n|{}", "---|".repeat(columns));
+        let place = if naming == Naming::None { "" } else { " in |" };
+        let head = format!("{head}{place}");
+        let _ = writeln!(self.text, "{head}\n|{}", "---|".repeat(head.matches('|').count() - 1));
         for row in rows {
-            if self.text.len() + row.len() + RESERVE > LIMIT {
+            if self.text.len() + row.len() > self.limit {
                 self.left_out += 1;
             } else {
                 self.text.push_str(&row);
@@ -92,12 +95,12 @@ fn push_locks(body: &mut Body, report: &Report) {
     for lock in &report.locks {
         rows.push(lock_row(lock, "", &lock.root));
         if lock.tools.before != lock.tools.after {
-            rows.push(lock_row(lock, ", programs for images", &lock.tools));
+            rows.push(lock_row(lock, " tools", &lock.tools));
         }
     }
-    body.push_table("| lock | packages | download | installed |", None, false, rows.into_iter());
+    body.push_table("| lock | packages | download | installed |", None, Naming::None, rows.into_iter());
     let unmoved = |lock: &&LockState| {
-        let is_in = |change: &SourceChange| change.locks.contains(&lock.lock);
+        let is_in = |change: &SourceChange| change.places.iter().any(|place| place.lock == lock.lock);
         lock.state == State::Changed && !report.changes.iter().any(is_in)
     };
     for lock in report.locks.iter().filter(unmoved) {
@@ -185,11 +188,8 @@ fn sections(report: &Report) -> Vec<(&'static str, Vec<&SourceChange>)> {
     sections
 }
 
-fn row(change: &SourceChange, several: bool) -> String {
+fn row(change: &SourceChange, naming: Naming) -> String {
     let mut name = format!("**{}**", span(&change.source));
-    if change.section == Section::Tools {
-        name.push_str(" (for images)");
-    }
     if change.security && change.kind != Kind::Upgraded {
         let _ = write!(name, " **{}**", change.kind.as_str());
     }
@@ -206,7 +206,7 @@ fn row(change: &SourceChange, several: bool) -> String {
     }
     for (package, why) in change.reasons() {
         let of = if alone { String::new() } else { format!("{}: ", span(package)) };
-        let _ = write!(name, "<br>{of}{}", why.describe(change.section, &span));
+        let _ = write!(name, "<br>{of}{}", why.describe(&span));
     }
     let version = match versions.as_slice() {
         [(only, _)] => only.describe(&span),
@@ -229,18 +229,18 @@ fn row(change: &SourceChange, several: bool) -> String {
         }
         _ => span(&change.archive),
     };
-    let (size, installed): (Vec<i64>, Vec<i64>) = change.locks.iter().map(|lock| change.growth(lock)).unzip();
+    let (size, installed): (Vec<i64>, Vec<i64>) = change.places.iter().map(|place| change.growth(place)).unzip();
     format!(
         "| {name} | {version} | {archive} | {} | {} |{}\n",
         growths(size),
         growths(installed),
-        locks(&change.locks, several)
+        place_cell(&change.places, naming)
     )
 }
 
 /// The sizes of every package, folded.
 fn push_sizes(body: &mut Body, report: &Report) {
-    let several = report.locks.len() > 1;
+    let naming = report.naming();
     let mut rows = Vec::new();
     for package in report.changes.iter().filter(|c| c.kind != Kind::Moved).flat_map(|change| &change.packages) {
         for file in &package.files {
@@ -259,21 +259,25 @@ fn push_sizes(body: &mut Body, report: &Report) {
                 span(&state.architecture),
                 sizes(&|f| f.size),
                 sizes(&|f| f.installed_size),
-                locks(&file.locks, several)
+                place_cell(&file.places, naming)
             ));
         }
     }
     rows.sort();
+    if report.changes.iter().any(|change| change.changelog.is_some()) {
+        // The changelogs say more.
+        body.limit -= body.limit.saturating_sub(body.text.len()) / 4 * 3;
+    }
     if !rows.is_empty() {
         let summary = format!("Sizes of {} package files", rows.len());
-        body.push_table("| package | architecture | download | installed |", Some(&summary), several, rows.into_iter());
+        body.push_table("| package | architecture | download | installed |", Some(&summary), naming, rows.into_iter());
     }
 }
 
-/// The cell that names locks, where there is one.
-fn locks(locks: &[String], several: bool) -> String {
-    if !several {
-        return String::new();
+/// The cell that names places, where there is one.
+fn place_cell(places: &[Place], naming: Naming) -> String {
+    match naming {
+        Naming::None => String::new(),
+        _ => format!(" {} |", naming.describe(places, &span).join("<br>")),
     }
-    format!(" {} |", locks.iter().map(|lock| span(lock)).collect::<Vec<_>>().join("<br>"))
 }
