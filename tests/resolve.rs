@@ -655,3 +655,79 @@ fn a_lock_tells_what_satisfies_what_and_keeps_its_date() {
     );
     assert_eq!(lock(&manifest, &archive).unwrap().date.seconds(), 2000);
 }
+
+/// What is chosen when only some packages are to move, from what `before` gave.
+fn moved(before: &[Index], after: &[Index], requests: &[&str], only: &[&str]) -> String {
+    let manifest = manifest(Base::None, requests);
+    let old = lock(&manifest, before).unwrap();
+    let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+    let previous = Previous { lock: Some(&old), only: Some(&only) };
+    match resolve::run(&manifest, &amd64(), &all_of(after), &previous) {
+        Ok(lock) => lock.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect::<Vec<_>>().join(", "),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+#[test]
+fn one_package_moves_with_no_more_than_it_needs() {
+    for (why, before, after, only, expected) in [
+        ("it alone", &["a 1", "b 1"][..], &["a 2", "b 2"][..], "a", "a 2, b 1"),
+        (
+            "what it needs anew",
+            &["a 1;Depends: c", "b 1", "c 1"],
+            &["a 2;Depends: c (>= 2)", "b 2", "c 1", "c 2"],
+            "a",
+            "a 2, b 1, c 2",
+        ),
+        (
+            "no more than fits",
+            &["a 1;Depends: c", "b 1", "c 1"],
+            &["a 2;Depends: c (>= 1)", "b 2", "c 1", "c 2"],
+            "a",
+            "a 2, b 1, c 1",
+        ),
+        (
+            "those bound to its version",
+            &["a 1;Depends: d (= 1)", "b 1", "d 1"],
+            &["a 1;Depends: d (= 1)", "a 2;Depends: d (= 2)", "b 1", "b 2", "d 1", "d 2"],
+            "d",
+            "a 2, b 1, d 2",
+        ),
+        (
+            "what it breaks",
+            &["a 1", "b 1", "c 1"],
+            &["a 2;Breaks: b (<< 2)", "b 1", "b 2", "c 1", "c 2"],
+            "a",
+            "a 2, b 2, c 1",
+        ),
+        (
+            "along a chain",
+            &["a 1;Depends: c", "b 1;Depends: d", "c 1;Depends: d", "d 1"],
+            &[
+                "a 2;Depends: c (>= 2)",
+                "b 1;Depends: d",
+                "b 2",
+                "c 1;Depends: d",
+                "c 2;Depends: d (>= 2)",
+                "d 1",
+                "d 2",
+            ],
+            "a",
+            "a 2, b 1, c 2, d 2",
+        ),
+        ("what the archive no longer has", &["a 1", "b 1"], &["a 2", "b 2"], "a", "a 2, b 2"),
+        (
+            "not another choice",
+            &["a 1;Depends: x | y", "b 1", "y 1"],
+            &["a 1;Depends: x | y", "b 1", "b 2", "x 1", "y 1"],
+            "b",
+            "a 1, b 2, y 1",
+        ),
+    ] {
+        let before = [index("trixie", before)];
+        // The stanzas of what stays are those of before.
+        let kept = if why.contains("no longer") { Vec::new() } else { before.to_vec() };
+        let after = [kept, vec![index("trixie", after)]].concat();
+        assert_eq!(moved(&before, &after, &["a", "b"], &[only]), expected, "{why}");
+    }
+}

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use compose::arch::Architecture;
 use compose::diff::changelog;
 use compose::diff::report::{self, Report};
+use compose::error::{Hint, nearest_words};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest};
 use compose::progress::Progress;
@@ -75,6 +76,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
         .zip(indexes)
         .map(|((manifest, architecture), indexes)| compute(manifest, &architecture, &indexes, arguments, settings))
         .collect::<Result<_>>()?;
+    check_names(&arguments.package, &updates)?;
     let mut report = report::compare(updates.iter().map(|update| (update.old.as_ref(), &update.new)));
     if arguments.changelogs {
         add_changelogs(&mut report, &updates, settings);
@@ -89,6 +91,23 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     }
     let is_due = updates.iter().any(|update| update.old.as_ref() != Some(&update.new));
     Ok(if arguments.check && is_due { Answer::No } else { Answer::Yes })
+}
+
+/// Names that are to move must stand in a lock, before or after.
+fn check_names(names: &[String], updates: &[Update]) -> Result<()> {
+    let locks = || updates.iter().flat_map(|update| update.old.iter().chain([&update.new]));
+    let known =
+        || locks().flat_map(|lock| lock.packages.iter().chain(&lock.tools)).map(|package| package.name.as_str());
+    for name in names {
+        if !known().any(|known| known == name) {
+            let missing = anyhow!("the package `{name}` is in no lock of these manifests");
+            return match nearest_words(name, known(), 3).as_slice() {
+                [] => Err(missing),
+                near => Err(missing).hint(|| format!("did you mean `{}`?", near.join("` or `"))),
+            };
+        }
+    }
+    Ok(())
 }
 
 /// Makes one lock.

@@ -143,6 +143,9 @@ pub trait Universe: Sync {
     /// line. Empty when there is no such alternative.
     fn explain_missing(&self, text: &str) -> String;
 
+    /// The names of packages that a relation means or that provide what it means, in whatever version.
+    fn names_in(&self, text: &str) -> Vec<&str>;
+
     /// What may give a relation a candidate that has none; untried.
     fn remedies(&self, text: &str) -> Vec<Remedy>;
 

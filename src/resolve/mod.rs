@@ -25,7 +25,7 @@ use crate::lock::{self, Asked, Lock};
 use crate::manifest::{Base, Manifest, OutputFormat};
 use crate::package::universe::{Candidate, Requirement, Selection, Strength, Universe};
 use crate::source::{Index, Indexes};
-use facts::Facts;
+use facts::{Fact, Facts};
 use walk::{Granted, RelationsCache};
 
 pub use judge::{Uninstallable, Verdict, judge};
@@ -48,11 +48,17 @@ pub fn run(
     indexes: &Indexes,
     previous: &Previous<'_>,
 ) -> Result<Lock> {
-    let packages = resolve_packages(manifest, architecture, &indexes.packages)
-        .with_context(|| format!("cannot resolve {} for {architecture}", manifest.name))?;
+    let (locked, locked_tools) = previous.lock.map(|lock| (&lock.packages[..], &lock.tools[..])).unwrap_or_default();
+    let packages = keep_what_can_stay(locked, previous.only, |keep| {
+        resolve_packages(manifest, architecture, &indexes.packages, keep)
+    })
+    .with_context(|| format!("cannot resolve {} for {architecture}", manifest.name))?;
     let own = manifest.tools.archives.is_empty();
-    let tools = resolve_tools(manifest, architecture, if own { &indexes.packages } else { &indexes.tools })
-        .with_context(|| format!("cannot resolve the tools of {} for {architecture}", manifest.name))?;
+    let indexes_of_tools = if own { &indexes.packages } else { &indexes.tools };
+    let tools = keep_what_can_stay(locked_tools, previous.only, |keep| {
+        resolve_tools(manifest, architecture, indexes_of_tools, keep)
+    })
+    .with_context(|| format!("cannot resolve the tools of {} for {architecture}", manifest.name))?;
     Ok(Lock {
         version: lock::VERSION,
         manifest: manifest.name.clone(),
@@ -84,8 +90,58 @@ fn date(
     }
 }
 
-fn resolve_packages(manifest: &Manifest, architecture: &Architecture, indexes: &[Index]) -> Result<Vec<lock::Package>> {
-    let selection = Selection { requests: &manifest.packages, exclude: &manifest.exclude, keep: &[] };
+/// How an attempt to resolve while packages stay as they are has ended.
+enum Attempt {
+    /// With this choice.
+    Chosen(Vec<lock::Package>),
+    /// These names stand in the way.
+    Blocked(BTreeSet<String>),
+}
+
+/// Makes attempts with ever fewer of the packages that are locked, until those that are kept stand in nobody's way.
+fn keep_what_can_stay(
+    locked: &[lock::Package],
+    only: Option<&[String]>,
+    attempt: impl Fn(&[&lock::Package]) -> Result<Attempt>,
+) -> Result<Vec<lock::Package>> {
+    let stays = |package: &&lock::Package| only.is_some_and(|names| !names.contains(&package.name));
+    let mut keep: Vec<&lock::Package> = locked.iter().filter(stays).collect();
+    loop {
+        match attempt(&keep)? {
+            Attempt::Chosen(packages) => return Ok(packages),
+            Attempt::Blocked(names) => keep.retain(|package| !names.contains(&package.name)),
+        }
+    }
+}
+
+/// The names, of those that are kept, that facts rest on: who excludes something, or needs what nothing satisfies, moves;
+/// when it is not kept itself, what it excludes or needs does.
+fn in_the_way(facts: &Facts, universe: &dyn Universe, keep: &[&lock::Package]) -> BTreeSet<String> {
+    let kept = |name: &&str| keep.iter().any(|package| package.name == **name);
+    let name = |candidate: Candidate| universe.identity(candidate).name;
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for fact in facts.iter() {
+        match fact {
+            Fact::Need { owner, requirement } if requirement.options.is_empty() => match owner.map(name).filter(kept) {
+                Some(owner) => names.extend([owner]),
+                None => names.extend(universe.names_in(&requirement.text).into_iter().filter(kept)),
+            },
+            Fact::Need { .. } => {}
+            Fact::Exclusion { owner, other, .. } => {
+                names.extend([name(*owner), name(*other)].iter().filter(|n| kept(n)))
+            }
+        }
+    }
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn resolve_packages(
+    manifest: &Manifest,
+    architecture: &Architecture,
+    indexes: &[Index],
+    keep: &[&lock::Package],
+) -> Result<Attempt> {
+    let selection = Selection { requests: &manifest.packages, exclude: &manifest.exclude, keep };
     let universe = manifest.format.universe(indexes, architecture, &selection)?;
     let universe = universe.as_ref();
     let helps = |change: &advise::Change<'_>| advise::can_be_satisfied(manifest, architecture, indexes, change);
@@ -100,9 +156,16 @@ fn resolve_packages(manifest: &Manifest, architecture: &Architecture, indexes: &
         return Err(anyhow!("no package of the archives belongs to the base"));
     }
     let mut cache = RelationsCache::new(universe, granted(manifest));
-    let (roots, chosen) = choose(&mut cache, &requests)
-        .map_err(|facts| with_hints(unsatisfiable(&facts, universe), advise::hints(&facts, universe, &helps)))?;
-    lock_entries(universe, &mut cache, &chosen, &roots)
+    cache.prefer(keep);
+    match choose(&mut cache, &requests) {
+        Ok((roots, chosen)) => lock_entries(universe, &mut cache, &chosen, &roots).map(Attempt::Chosen),
+        Err(facts) => match in_the_way(&facts, universe, keep) {
+            names if names.is_empty() => {
+                Err(with_hints(unsatisfiable(&facts, universe), advise::hints(&facts, universe, &helps)))
+            }
+            names => Ok(Attempt::Blocked(names)),
+        },
+    }
 }
 
 /// Which wishes of packages the manifest grants.
@@ -125,16 +188,21 @@ fn unsatisfiable(facts: &Facts, universe: &dyn Universe) -> anyhow::Error {
     anyhow!("nothing satisfies the manifest:\n{}", explain::explain_manifest(facts, universe))
 }
 
-fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[Index]) -> Result<Vec<lock::Package>> {
+fn resolve_tools(
+    manifest: &Manifest,
+    architecture: &Architecture,
+    indexes: &[Index],
+    keep: &[&lock::Package],
+) -> Result<Attempt> {
     if !manifest.outputs.contains(&OutputFormat::RootImg) {
-        return Ok(Vec::new());
+        return Ok(Attempt::Chosen(Vec::new()));
     }
     let tools = manifest.format.image_tools();
     let mut requests = Vec::new();
     for tool in tools {
         requests.push(manifest.format.parse_request(tool.request).map_err(|message| anyhow!(message))?);
     }
-    let selection = Selection { requests: &requests, ..Selection::default() };
+    let selection = Selection { requests: &requests, exclude: &[], keep };
     let universe = manifest.format.universe(indexes, architecture, &selection)?;
     let mut requirements = Vec::new();
     for (tool, request) in tools.iter().zip(&requests) {
@@ -145,8 +213,14 @@ fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[In
     }
     let universe = universe.as_ref();
     let mut cache = RelationsCache::new(universe, Granted::default());
-    let (roots, chosen) = choose(&mut cache, &requirements).map_err(|facts| unsatisfiable(&facts, universe))?;
-    lock_entries(universe, &mut cache, &chosen, &roots)
+    cache.prefer(keep);
+    match choose(&mut cache, &requirements) {
+        Ok((roots, chosen)) => lock_entries(universe, &mut cache, &chosen, &roots).map(Attempt::Chosen),
+        Err(facts) => match in_the_way(&facts, universe, keep) {
+            names if names.is_empty() => Err(unsatisfiable(&facts, universe)),
+            names => Ok(Attempt::Blocked(names)),
+        },
+    }
 }
 
 /// Chooses what satisfies the requests. Gives the candidates asked for by themselves and all that are chosen, sorted; or

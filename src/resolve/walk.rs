@@ -4,9 +4,10 @@
 //! These are the rules of apt's `pkgDepCache::MarkInstall` (apt-pkg/depcache.cc) for a root in which nothing is installed.
 //! The walk can end in a state that is not consistent; [`is_consistent`] tells, and then the solver has to decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use crate::lock;
 use crate::package::universe::{Candidate, Relations, Requirement, Strength, Universe};
 
 /// Which wishes of packages are granted.
@@ -36,12 +37,20 @@ pub struct RelationsCache<'a> {
     universe: &'a dyn Universe,
     known: Vec<Option<Rc<Relations>>>,
     granted: Granted<'a>,
+    preferred: BTreeSet<(&'a str, &'a str)>,
 }
 
 impl<'a> RelationsCache<'a> {
     /// An empty cache; wishes that are not granted are left out.
     pub fn new(universe: &'a dyn Universe, granted: Granted<'a>) -> Self {
-        Self { universe, known: vec![None; universe.len()], granted }
+        Self { universe, known: vec![None; universe.len()], granted, preferred: BTreeSet::new() }
+    }
+
+    /// Puts the candidates that have name and architecture of these packages first among all options, as apt does with
+    /// what is installed.
+    pub fn prefer(&mut self, packages: &[&'a lock::Package]) {
+        self.preferred =
+            packages.iter().map(|package| (package.name.as_str(), package.architecture.as_str())).collect();
     }
 
     /// A candidate's relations.
@@ -51,6 +60,14 @@ impl<'a> RelationsCache<'a> {
             let mut relations = self.universe.relations(candidate);
             let name = self.universe.identity(candidate).name;
             relations.requirements.retain(|r| self.granted.grants(name, r.strength));
+            if !self.preferred.is_empty() {
+                for requirement in &mut relations.requirements {
+                    requirement.options.sort_by_key(|option| {
+                        let identity = self.universe.identity(*option);
+                        !self.preferred.contains(&(identity.name, identity.architecture))
+                    });
+                }
+            }
             *slot = Some(Rc::new(relations));
         }
         slot.clone().unwrap_or_default()

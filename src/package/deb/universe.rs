@@ -578,15 +578,13 @@ impl Universe for DebUniverse<'_> {
     /// recommended packages are installed.
     fn weakly_related(&self, candidate: Candidate) -> Vec<Candidate> {
         let entry = self.entry(candidate);
-        let stanza = entry.row.stanza(self.text(entry.index));
-        let fields = ["Recommends", "Suggests"].map(|field| stanza.get(field).unwrap_or_default());
-        let requirement = |member| self.requirement("recommends or suggests", false, member, entry.architecture);
-        fields.into_iter().flat_map(members).flat_map(|member| requirement(member).options).collect()
+        let members = [Field::Recommends, Field::Suggests].into_iter().flat_map(|field| self.members(candidate, field));
+        members.flat_map(|member| self.options(candidate, member, entry.architecture)).collect()
     }
 
     fn is_essential(&self, candidate: Candidate) -> bool {
         let row = self.entry(candidate).row;
-        row.essential || row.protected
+        row.essential() || row.protected()
     }
 
     /// As mmdebstrap(1) has its variants: essential packages; with `required` also those of that priority and apt;
@@ -668,6 +666,14 @@ impl Universe for DebUniverse<'_> {
         let missing = alternatives(text).flatten().filter(|relation| !self.is_satisfied(relation));
         let reasons: Vec<String> = missing.map(|relation| self.explain_missing_relation(&relation)).collect();
         reasons.join("; ")
+    }
+
+    fn names_in(&self, text: &str) -> Vec<&str> {
+        let candidates = alternatives(text).flatten().flat_map(|relation| {
+            let providers = self.providers(relation.name).iter().map(|provider| provider.candidate);
+            self.named(relation.name).chain(providers).collect::<Vec<_>>()
+        });
+        candidates.map(|candidate| self.entry(candidate).name).collect()
     }
 
     fn remedies(&self, text: &str) -> Vec<Remedy> {
