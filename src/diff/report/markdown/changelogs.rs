@@ -59,7 +59,10 @@ pub fn push(text: &mut String, report: &Report) {
     }
     if shown.len() < parts.len() {
         let left_out = parts.len() - shown.len();
-        let _ = writeln!(text, "{left_out} more changelogs are left out, which would not fit here.");
+        let _ = writeln!(
+            text,
+            "{left_out} more changelogs are left out, which would not fit here; `--report json` has them."
+        );
     }
 }
 
@@ -78,7 +81,11 @@ fn push_part(text: &mut String, part: &Part, allowed: usize) {
         let _ = writeln!(text, "```text\n{shown}\n```\n");
     }
     if lines < part.whole {
-        let _ = writeln!(text, "**Cut:** {lines} of {} lines stand here, the others would not fit.\n", part.whole);
+        let _ = writeln!(
+            text,
+            "**Cut:** {lines} of {} lines stand here, more would not fit; `--report json` has all.\n",
+            part.whole
+        );
     }
     text.push_str("</details>\n\n");
 }

@@ -43,7 +43,11 @@ pub fn render(report: &Report) -> String {
     }
     push_sizes(&mut body, report);
     if body.left_out > 0 {
-        let _ = writeln!(body.text, "{} rows of these tables are left out, which would not fit here.\n", body.left_out);
+        let _ = writeln!(
+            body.text,
+            "{} rows of these tables are left out, which would not fit here; `--report json` has them.\n",
+            body.left_out
+        );
     }
     changelogs::push(&mut body.text, report);
     body.text
