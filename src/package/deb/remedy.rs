@@ -15,12 +15,12 @@ impl DebUniverse<'_> {
             if !self.versions_of(relation.name).any(holds) {
                 return None;
             }
-            let version =
-                relation.version.map(|(operator, version)| (operator.as_str().to_owned(), version.to_owned()));
-            Some(match self.is_excluded(relation.name) {
-                true => Remedy::Include(relation.name.to_owned()),
-                false => Remedy::Request(PackageRequest { name: relation.name.to_owned(), version: Some(version?) }),
-            })
+            if self.is_excluded(relation.name) {
+                return Some(Remedy::Include(relation.name.to_owned()));
+            }
+            let (operator, version) = relation.version?;
+            let version = Some((operator.as_str().to_owned(), version.to_owned()));
+            Some(Remedy::Request(PackageRequest { name: relation.name.to_owned(), version }))
         };
         alternatives(text).flatten().filter_map(remedy).collect()
     }
