@@ -15,17 +15,16 @@ impl DebUniverse<'_> {
             if !self.versions_of(relation.name).any(holds) {
                 return None;
             }
-            let version =
-                relation.version.map(|(operator, version)| (operator.as_str().to_owned(), version.to_owned()));
-            Some(match self.is_excluded(relation.name) {
-                true => Remedy::Include(relation.name.to_owned()),
-                false => Remedy::Request(PackageRequest {
-                    name: relation.name.to_owned(),
-                    architecture: relation.qualifier.map(str::to_owned),
-                    version: Some(version?),
-                    ..PackageRequest::default()
-                }),
-            })
+            if self.is_excluded(relation.name) {
+                return Some(Remedy::Include(relation.name.to_owned()));
+            }
+            let (operator, version) = relation.version?;
+            Some(Remedy::Request(PackageRequest {
+                name: relation.name.to_owned(),
+                architecture: relation.qualifier.filter(|q| !["any", "native"].contains(q)).map(str::to_owned),
+                version: Some((operator.as_str().to_owned(), version.to_owned())),
+                ..PackageRequest::default()
+            }))
         };
         alternatives(text).flatten().filter_map(remedy).collect()
     }
