@@ -1,7 +1,7 @@
 //! The complete search, for what the walk cannot find: the universe as a problem for the `resolvo` solver.
 //!
 //! Each candidate is a package of its own to the solver. A requirement is the union of its options in order of
-//! preference; an exclusion forbids each candidate it is against.
+//! preference, those that the walk chose first; an exclusion forbids each candidate it is against.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -31,6 +31,8 @@ enum Set {
 /// The tables behind the solver's numbers.
 pub(super) struct Provider<'a> {
     universe: &'a dyn Universe,
+    /// What would best be part of the solution, sorted.
+    wishes: &'a [Candidate],
     relations: RefCell<RelationsCache<'a>>,
     sets: RefCell<Vec<(Set, Said)>>,
     unions: RefCell<Vec<(Vec<VersionSetId>, Said)>>,
@@ -68,7 +70,10 @@ impl<'a> Provider<'a> {
             [] => self.set(Set::Nothing, &said).into(),
             [only] => self.set(Set::Only(*only), &said).into(),
             options => {
-                let sets = options.iter().map(|option| self.set(Set::Only(*option), &said)).collect();
+                let (wished, others): (Vec<Candidate>, Vec<Candidate>) =
+                    options.iter().partition(|option| self.wishes.binary_search(option).is_ok());
+                let options = wished.into_iter().chain(others);
+                let sets = options.map(|option| self.set(Set::Only(option), &said)).collect();
                 let mut unions = self.unions.borrow_mut();
                 unions.push((sets, said));
                 VersionSetUnionId(unions.len() as u32 - 1).into()
@@ -160,7 +165,7 @@ impl DependencyProvider for Provider<'_> {
 }
 
 /// Finds candidates that satisfy `requests` together, or the proof that there are none, in words.
-/// `wishes` are taken too where they can be.
+/// `wishes`, sorted, are taken too where they can be, and before other candidates that would do.
 pub fn solve(
     universe: &dyn Universe,
     requests: &[&Requirement],
@@ -168,6 +173,7 @@ pub fn solve(
 ) -> Result<Vec<Candidate>, String> {
     let provider = Provider {
         universe,
+        wishes,
         relations: RefCell::new(RelationsCache::new(universe, false)),
         sets: RefCell::default(),
         unions: RefCell::default(),
