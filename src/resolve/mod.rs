@@ -6,6 +6,7 @@
 
 mod changes;
 mod explain;
+mod score;
 mod solve;
 mod walk;
 
@@ -125,7 +126,8 @@ fn choose(universe: &dyn Universe, requests: &[(Asked, Requirement)], recommends
     let mut chosen = walk::walk(&mut cache, &roots, None);
     if !walk::is_consistent(&mut cache, &roots, &chosen) {
         let requests: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
-        let solution = solve::solve(universe, &requests, &chosen)
+        let wishes = score::by_score(&mut cache, &chosen);
+        let solution = solve::solve(universe, &requests, &wishes)
             .map_err(|proof| anyhow!("nothing satisfies the manifest:\n{proof}"))?;
         chosen = walk::walk(&mut cache, &roots, Some(&solution));
     }

@@ -4,7 +4,7 @@
 //! preference, those that the walk chose first; an exclusion forbids each candidate it is against.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 
 use resolvo::{
@@ -31,8 +31,8 @@ enum Set {
 /// The tables behind the solver's numbers.
 pub(super) struct Provider<'a> {
     universe: &'a dyn Universe,
-    /// What would best be part of the solution, sorted.
-    wishes: &'a [Candidate],
+    /// What would best be part of the solution.
+    wishes: HashSet<Candidate>,
     relations: RefCell<RelationsCache<'a>>,
     sets: RefCell<Vec<(Set, Said)>>,
     unions: RefCell<Vec<(Vec<VersionSetId>, Said)>>,
@@ -71,7 +71,7 @@ impl<'a> Provider<'a> {
             [only] => self.set(Set::Only(*only), &said).into(),
             options => {
                 let (wished, others): (Vec<Candidate>, Vec<Candidate>) =
-                    options.iter().partition(|option| self.wishes.binary_search(option).is_ok());
+                    options.iter().partition(|option| self.wishes.contains(option));
                 let options = wished.into_iter().chain(others);
                 let sets = options.map(|option| self.set(Set::Only(option), &said)).collect();
                 let mut unions = self.unions.borrow_mut();
@@ -165,7 +165,7 @@ impl DependencyProvider for Provider<'_> {
 }
 
 /// Finds candidates that satisfy `requests` together, or the proof that there are none, in words.
-/// `wishes`, sorted, are taken too where they can be, and before other candidates that would do.
+/// `wishes` are taken too where they can be, those first that come first, and before other candidates that would do.
 pub fn solve(
     universe: &dyn Universe,
     requests: &[&Requirement],
@@ -173,7 +173,7 @@ pub fn solve(
 ) -> Result<Vec<Candidate>, String> {
     let provider = Provider {
         universe,
-        wishes,
+        wishes: wishes.iter().copied().collect(),
         relations: RefCell::new(RelationsCache::new(universe, false)),
         sets: RefCell::default(),
         unions: RefCell::default(),

@@ -21,6 +21,11 @@ impl<'a> RelationsCache<'a> {
         Self { universe, known: vec![None; universe.len()], recommends }
     }
 
+    /// Whose relations they are.
+    pub fn universe(&self) -> &'a dyn Universe {
+        self.universe
+    }
+
     /// A candidate's relations.
     pub fn get(&mut self, candidate: Candidate) -> Rc<Relations> {
         let slot = &mut self.known[candidate.index()];

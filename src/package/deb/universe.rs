@@ -305,6 +305,18 @@ impl Universe for DebUniverse<'_> {
         fields.into_iter().flat_map(members).flat_map(|member| requirement(member).options).collect()
     }
 
+    /// The defaults of `pkgProblemResolver::Scores` in apt's apt-pkg/algorithms.cc.
+    fn weight(&self, candidate: Candidate) -> i32 {
+        let of_priority = match self.entry(candidate).row.priority {
+            Priority::Required => 3,
+            Priority::Important => 2,
+            Priority::Standard => 1,
+            Priority::Optional => -1,
+            Priority::Extra => -2,
+        };
+        of_priority + if self.is_essential(candidate) { 5100 } else { 0 }
+    }
+
     fn is_essential(&self, candidate: Candidate) -> bool {
         let row = self.entry(candidate).row;
         row.essential || row.protected
