@@ -164,6 +164,7 @@ fn facts_of(owner: Candidate, relations: &Relations) -> Vec<Fact> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::package::universe::Strength;
 
     /// Numbers that look random, the same on every run.
     struct Numbers(u64);
