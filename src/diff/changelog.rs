@@ -45,7 +45,12 @@ fn candidates(change: &SourceChange) -> Vec<Candidate<'_>> {
             Kind::Downgraded => (to, from, file.and_then(|file| file.old.as_ref())),
             _ => continue,
         };
-        candidates.extend(file.map(|file| Candidate { name: &package.name, low, high, file }));
+        candidates.extend(file.map(|file| Candidate {
+            name: package.name.split(':').next().unwrap_or_default(),
+            low,
+            high,
+            file,
+        }));
     }
     candidates
 }

@@ -22,7 +22,8 @@ pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>
         let (packages, tools) = old.map_or((empty, empty), |old| (&old.packages, &old.tools));
         for (section, old, new_list) in [(Section::Root, packages, &new.packages), (Section::Tools, tools, &new.tools)]
         {
-            for change in by_source(&Place { lock: state.lock.clone(), section }, new.format, old, new_list) {
+            let place = Place { lock: state.lock.clone(), section };
+            for change in by_source(&place, new.format, new.architecture.as_str(), old, new_list) {
                 match merged.entry(Key::of(&change)) {
                     Entry::Vacant(place) => drop(place.insert(change)),
                     Entry::Occupied(mut place) => place.get_mut().merge(change),
@@ -59,7 +60,7 @@ impl Key {
 }
 
 /// The changes of one list of one lock, gathered by source package.
-fn by_source(place: &Place, format: Format, old: &[Package], new: &[Package]) -> Vec<SourceChange> {
+fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[Package]) -> Vec<SourceChange> {
     let (chains_before, chains_now) = (Chains::new(old, place.section), Chains::new(new, place.section));
     let mut gathered: BTreeMap<(Kind, &str, &str), SourceChange> = BTreeMap::new();
     for Change { kind, old: before, new: now } in changes(format, old, new) {
@@ -81,7 +82,11 @@ fn by_source(place: &Place, format: Format, old: &[Package], new: &[Package]) ->
             _ => None,
         };
         change.packages.push(PackageChange {
-            name: printable(&package.name),
+            name: match package.architecture.as_str() {
+                "all" => printable(&package.name),
+                architecture if architecture == own => printable(&package.name),
+                foreign => printable(&format!("{}:{foreign}", package.name)),
+            },
             from: before.map(|p| printable(&p.version)),
             to: now.map(|p| printable(&p.version)),
             files: vec![FileChange {

@@ -129,7 +129,7 @@ pub struct SourceChange {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PackageChange {
-    /// The package's name.
+    /// The package's name; `NAME:ARCH` where it is not of the root's architecture.
     pub name: String,
     /// Its version before.
     #[serde(skip_serializing_if = "Option::is_none")]
