@@ -411,6 +411,17 @@ fn every_version_of_every_package_is_judged() {
 }
 
 #[test]
+fn an_archive_without_a_base_is_not_judged() {
+    let archive = [index("sid", &["a 1;Essential: yes;Depends: x", "b 1;Essential: yes", "c 1"])];
+    assert_eq!(
+        resolve::judge(Format::Deb, &amd64(), &archive).unwrap_err().to_string(),
+        "the essential packages cannot be installed together:
+  every root has the essential package `a`: a 1
+    a 1 depends on `x`: no archive has a package `x`"
+    );
+}
+
+#[test]
 fn packages_that_exclude_each_other_can_be_installed_each() {
     let archive = [index(
         "sid",
