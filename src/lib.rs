@@ -12,6 +12,7 @@
 //! | [`import`]   | package files                | one ref per package             | store              |
 //! | [`assemble`] | package refs                 | a configured tree               | store, sandbox     |
 //! | [`finalize`] | a tree                       | `root.img` and other outputs    | output folder      |
+//! | [`diff`]     | two locks                    | a report of what changed        | nothing, or files  |
 //!
 //! Things the stages use: [`package`] (what the package formats' manuals say), [`store`] (the ostree
 //! repository), [`sandbox`] (namespaces), and the small modules at the end of the list.
@@ -20,6 +21,7 @@
 //! [`clock`]: the command line hands it everything it needs.
 
 pub mod assemble;
+pub mod diff;
 pub mod fetch;
 pub mod finalize;
 pub mod import;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use support::needs::needs;
 
@@ -16,8 +17,9 @@ use compose::clock::Timestamp;
 use compose::digest::Sha256;
 use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools};
 use compose::package::Format;
-use compose::resolve;
-use compose::source::Index;
+use compose::package::deb::table::Table;
+use compose::resolve::{self, Previous};
+use compose::source::{Index, Indexes};
 
 const SOURCES: &str = "/etc/apt/sources.list.d/debian.sources";
 
@@ -125,7 +127,7 @@ impl Apt {
 fn index(path: &Path) -> Index {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let suite = name.split("_dists_").nth(1).unwrap().split('_').next().unwrap().to_owned();
-    let text = fs::read(path).unwrap();
+    let table = Table::of(&fs::read_to_string(path).unwrap()).unwrap();
     Index {
         archive: format!("debian/{suite}/main"),
         codename: suite.clone(),
@@ -136,7 +138,7 @@ fn index(path: &Path) -> Index {
         architecture: "amd64".parse().unwrap(),
         date: Timestamp::from_seconds(0).unwrap(),
         sha256: Sha256::of(b""),
-        text,
+        table: Arc::new(table),
     }
 }
 
@@ -145,10 +147,15 @@ fn manifest(base: Base, packages: &[&str], recommends: bool) -> Manifest {
         name: "test".to_owned(),
         format: Format::Deb,
         architectures: vec!["amd64".parse().unwrap()],
+        foreign_architectures: Vec::new(),
         archives: Vec::new(),
         base,
         recommends,
-        packages: packages.iter().map(|name| PackageRequest { name: (*name).to_owned(), version: None }).collect(),
+        suggests: false,
+        packages: packages
+            .iter()
+            .map(|name| PackageRequest { name: (*name).to_owned(), ..PackageRequest::default() })
+            .collect(),
         exclude: Vec::new(),
         groups: Vec::new(),
         users: Vec::new(),
@@ -163,7 +170,8 @@ fn manifest(base: Base, packages: &[&str], recommends: bool) -> Manifest {
 
 fn ours(indexes: &[Index], manifest: &Manifest) -> Result<Vec<String>, String> {
     let architecture: Architecture = "amd64".parse().unwrap();
-    let lock = resolve::run(manifest, &architecture, indexes, &[], None).map_err(|e| format!("{e:#}"))?;
+    let indexes = Indexes { packages: indexes.to_vec(), tools: Vec::new() };
+    let lock = resolve::run(manifest, &architecture, &indexes, &Previous::default()).map_err(|e| format!("{e:#}"))?;
     let mut chosen: Vec<String> = lock.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect();
     chosen.sort();
     Ok(chosen)
@@ -171,10 +179,10 @@ fn ours(indexes: &[Index], manifest: &Manifest) -> Result<Vec<String>, String> {
 
 /// The packages and the sets of packages to ask for, drawn by a seed.
 fn questions(index: &Index, seed: &str, count: usize) -> Vec<Vec<String>> {
-    let text = std::str::from_utf8(&index.text).unwrap();
+    let view = index.table.view();
     let draw = |name: &str| Sha256::of(format!("{seed} {name}").as_bytes());
     let names: BTreeMap<Sha256, &str> =
-        text.lines().filter_map(|line| line.strip_prefix("Package: ")).map(|name| (draw(name), name)).collect();
+        view.rows.iter().map(|row| view.name(row.name)).map(|name| (draw(name), name)).collect();
     let mut names = names.into_values().map(str::to_owned);
     let mut questions: Vec<Vec<String>> = names.by_ref().take(count).map(|name| vec![name]).collect();
     questions.extend((0..count / 10).map(|_| names.by_ref().take(3).collect()));

@@ -120,14 +120,17 @@ fn a_check_of_the_lock_answers_and_writes_nothing() {
     };
     let scene = Scene::new();
     scene.publish("1.0", "2026-01-01T00:00:00Z");
-    assert_eq!(scene.update_lock(&["--check"]), told(1, "added hello 1.0\n", "is to be updated"));
+    let added = "added hello 1.0 (own/own/main)\n  download 3 B, installed 0 B\n  why: named by the manifest\n\
+                 total m.amd64: 1 packages (+1), download 3 B (+3 B), installed 0 B (±0 B)\n";
+    assert_eq!(scene.update_lock(&["--check"]), told(1, added, "is to be updated"));
     assert_eq!(scene.lock(), None);
-    assert_eq!(scene.update_lock(&[]), told(0, "added hello 1.0\n", "is written"));
+    assert_eq!(scene.update_lock(&[]), told(0, added, "is written"));
     assert_eq!(scene.update_lock(&["--check"]), told(0, "", "is current"));
 
     let before = scene.lock();
     scene.publish("1.1", "2026-01-02T00:00:00Z");
-    let upgraded = "upgraded hello 1.0 → 1.1 (own/own/main)\n";
+    let upgraded = "upgraded hello 1.0 → 1.1 (own/own/main)\n  download 3 B (±0 B), installed 0 B (±0 B)\n\
+                    total m.amd64: 1 packages (+0), download 3 B (±0 B), installed 0 B (±0 B)\n";
     assert_eq!(scene.update_lock(&["--check"]), told(1, upgraded, "is to be updated"));
     assert_eq!(scene.lock(), before);
     assert_eq!(scene.update_lock(&["--quiet"]), (Some(0), upgraded.to_owned(), String::new()));

@@ -161,7 +161,7 @@ fn the_digest_is_of_values() {
 const MISTAKES: &[(&str, &str)] = &[
     (
         "pakages: [a]",
-        "main.yaml:9:1: unknown field `pakages`, expected one of `name`, `format`, `include`, `architectures`, `archives`, `base`, `recommends`, `packages`, `exclude`, `groups`, `users`, `files`, `outputs`, `image`, `tools`\nhint: did you mean `packages`?",
+        "main.yaml:9:1: unknown field `pakages`, expected one of `name`, `format`, `include`, `architectures`, `foreign-architectures`, `archives`, `base`, `recommends`, `suggests`, `packages`, `exclude`, `groups`, `users`, `files`, `outputs`, `image`, `tools`\nhint: did you mean `packages`?",
     ),
     (
         "base: requird",
@@ -182,7 +182,7 @@ const MISTAKES: &[(&str, &str)] = &[
         "main.yaml:9:12: `a (!= 1)` is not a package relation: expected one of `<<`, `<=`, `=`, `>=`, `>>`",
     ),
     ("packages: [a]\nexclude: [a]", "main.yaml:9:12: `a` is asked for and excluded"),
-    ("exclude: [a (>= 1)]", "main.yaml:9:11: `a (>= 1)` has a version: a package is excluded by name alone"),
+    ("exclude: [a (>= 1)]", "main.yaml:9:11: `a (>= 1)` is more than a name: a package is excluded by name alone"),
     (
         "image: {size: 1GB}",
         "main.yaml:9:15: image.size: `1GB` is not a size: a number of bytes, or one with K, M, G or T, is expected",

@@ -3,6 +3,7 @@
 mod support;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use compose::arch::Architecture;
 use compose::clock::Timestamp;
@@ -11,8 +12,9 @@ use compose::error::hints;
 use compose::lock::Lock;
 use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools};
 use compose::package::Format;
-use compose::resolve::{self, Change};
-use compose::source::Index;
+use compose::package::deb::table::Table;
+use compose::resolve::{self, Previous};
+use compose::source::{Index, Indexes};
 
 use support::snapshot::assert_snapshot;
 
@@ -47,7 +49,7 @@ fn index(suite: &str, packages: &[&str]) -> Index {
         architecture: amd64(),
         date: Timestamp::from_seconds(1000).unwrap(),
         sha256: Sha256::of(text.as_bytes()),
-        text: text.into_bytes(),
+        table: Arc::new(Table::of(&text).unwrap()),
     }
 }
 
@@ -56,9 +58,11 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
         name: "small".to_owned(),
         format: Format::Deb,
         architectures: vec![amd64()],
+        foreign_architectures: Vec::new(),
         archives: Vec::new(),
         base,
         recommends: false,
+        suggests: false,
         packages: packages.iter().map(|text| Format::Deb.parse_request(text).unwrap()).collect::<Vec<PackageRequest>>(),
         exclude: Vec::new(),
         groups: Vec::new(),
@@ -72,8 +76,12 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
     }
 }
 
+fn all_of(indexes: &[Index]) -> Indexes {
+    Indexes { packages: indexes.to_vec(), tools: Vec::new() }
+}
+
 fn lock(manifest: &Manifest, indexes: &[Index]) -> anyhow::Result<Lock> {
-    resolve::run(manifest, &amd64(), indexes, &[], None)
+    resolve::run(manifest, &amd64(), &all_of(indexes), &Previous::default())
 }
 
 /// What is chosen, as `NAME VERSION` joined by commas; or the error with its hints.
@@ -100,6 +108,33 @@ fn relations_are_followed_as_apt_does() {
             "what a failed alternative brought is dropped",
             &["a 1;Depends: b | c", "b 1;Depends: d, e", "c 1", "d 1", "e 1;Depends: x"],
             "a 1, c 1",
+        ),
+        (
+            "what a failed alternative brought stays where it is suggested",
+            &["a 1;Depends: b | c", "b 1;Depends: d, e", "c 1;Suggests: d", "d 1;Depends: f", "e 1;Depends: x", "f 1"],
+            "a 1, c 1, d 1, f 1",
+        ),
+        (
+            "or where it is recommended",
+            &["a 1;Depends: b | c", "b 1;Depends: d, e", "c 1;Recommends: x | d", "d 1", "e 1;Depends: x"],
+            "a 1, c 1, d 1",
+        ),
+        (
+            "or essential",
+            &["a 1;Depends: b | c", "b 1;Depends: d, e", "c 1", "d 1;Essential: yes", "e 1;Depends: x"],
+            "a 1, c 1, d 1",
+        ),
+        (
+            "a conflict with what cannot be dropped drops nothing else",
+            &[
+                "h 1;Provides: v",
+                "a 1;Depends: j | e",
+                "j 1;Depends: h, k;Provides: v",
+                "k 1;Depends: g",
+                "g 1;Conflicts: v",
+                "e 1;Suggests: h",
+            ],
+            "a 1, e 1, h 1",
         ),
         ("a real package before a virtual one", &["a 1;Depends: v", "b 1;Provides: v", "v 1"], "a 1, v 1"),
         (
@@ -148,6 +183,93 @@ fn recommendations_are_followed_when_asked_for() {
     manifest.recommends = true;
     let packages = ["a 1;Recommends: b, x, c", "b 1", "c 1;Depends: x"];
     assert_eq!(chosen(&manifest, &[index("trixie", &packages)]), "a 1, b 1");
+}
+
+#[test]
+fn one_package_can_have_its_own_say_on_recommendations() {
+    let archive =
+        [index("trixie", &["a 1;Recommends: b;Suggests: c", "b 1;Recommends: d", "c 1;Depends: e", "d 1", "e 1"])];
+    let mut manifest = manifest(Base::None, &["a"]);
+    manifest.packages[0].recommends = Some(true);
+    assert_eq!(chosen(&manifest, &archive), "a 1, b 1");
+    manifest.packages[0].suggests = Some(true);
+    assert_eq!(chosen(&manifest, &archive), "a 1, b 1, c 1, e 1");
+    manifest.recommends = true;
+    manifest.packages[0] = PackageRequest { recommends: Some(false), ..manifest.packages[0].clone() };
+    assert_eq!(chosen(&manifest, &archive), "a 1, c 1, e 1");
+    manifest.packages[0] = Format::Deb.parse_request("a").unwrap();
+    (manifest.recommends, manifest.suggests) = (false, true);
+    assert_eq!(chosen(&manifest, &archive), "a 1, c 1, e 1");
+}
+
+#[test]
+fn a_task_is_all_packages_that_say_so() {
+    let packages = [
+        "a 1;Task: web-server, mail-server;Depends: c",
+        "b 1;Task: mail-server",
+        "c 1",
+        "task-web-server 1;Depends: d",
+        "d 1",
+    ];
+    let archive = [index("trixie", &packages)];
+    assert_eq!(chosen(&manifest(Base::None, &["^mail-server"]), &archive), "a 1, b 1, c 1");
+    assert_eq!(chosen(&manifest(Base::None, &["web-server^"]), &archive), "a 1, c 1, d 1, task-web-server 1");
+    assert_eq!(
+        chosen(&manifest(Base::None, &["^print-server"]), &archive),
+        "cannot resolve small for amd64: no package belongs to the task `print-server`, and there is no package \
+         `task-print-server`"
+    );
+}
+
+#[test]
+fn a_release_is_taken_with_what_it_needs() {
+    let stable = index("trixie", &["a 1;Depends: b", "b 1", "c 1;Depends: d", "d 1", "e 1"]);
+    let new = ["a 2;Depends: b (>= 2), e, v", "b 2;Depends: d (>= 2)", "d 2", "e 2", "v 2"];
+    let backports = Index { not_automatic: true, but_automatic_upgrades: true, ..index("trixie-backports", &new) };
+    let indexes = [stable, backports];
+    assert_eq!(chosen(&manifest(Base::None, &["a", "c"]), &indexes), "a 1, b 1, c 1, d 1");
+    assert_eq!(chosen(&manifest(Base::None, &["a/trixie-backports", "c"]), &indexes), "a 2, b 2, c 1, d 2, e 1, v 2");
+    assert_eq!(
+        chosen(&manifest(Base::None, &["a/sid"]), &indexes),
+        "cannot resolve small for amd64: priorities and the versions under `packages` leave no `a`, \
+         found 1 (debian/trixie/main), 2 (debian/trixie-backports/main)"
+    );
+}
+
+#[test]
+fn packages_of_foreign_architectures_stand_beside_those_of_the_root() {
+    let own = [
+        "libc 1;Multi-Arch: same",
+        "tool 1;Multi-Arch: foreign",
+        "old 1",
+        "data 1;Architecture: all;Multi-Arch: foreign",
+    ];
+    let i386 = |more: &[&'static str]| {
+        let packages: Vec<String> =
+            own.iter().chain(more).map(|p| p.replace("Architecture: all", "Architecture: all;X: y")).collect();
+        let packages: Vec<String> = packages
+            .iter()
+            .map(|p| if p.contains("Architecture") { p.clone() } else { format!("{p};Architecture: i386") })
+            .collect();
+        let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+        Index { architecture: "i386".parse().unwrap(), ..index("trixie", &packages) }
+    };
+    let wine = i386(&["wine 1;Depends: libc (= 1), tool, data", "needs 1;Depends: old", "exact 1;Depends: old:amd64"]);
+    let both = [index("trixie", &own), wine];
+    let labels = |requests: &[&str]| match lock(&manifest(Base::None, requests), &both) {
+        Ok(lock) => {
+            lock.packages.iter().map(|p| format!("{}:{}", p.name, p.architecture)).collect::<Vec<_>>().join(" ")
+        }
+        Err(error) => format!("{error:#}"),
+    };
+    assert_eq!(labels(&["wine:i386", "libc"]), "data:all libc:amd64 libc:i386 tool:amd64 wine:i386");
+    assert_eq!(labels(&["needs:i386"]), "needs:i386 old:i386");
+    assert_eq!(labels(&["exact:i386"]), "exact:i386 old:amd64");
+    assert_eq!(labels(&["wine"]), "wine:i386", "as apt does where the root's own architecture has none");
+    assert!(labels(&["old", "old:i386"]).contains("cannot be installed beside another architecture's"));
+    assert!(labels(&["libc:armhf"]).contains("`libc:armhf` is for armhf, and the root is for amd64"));
+    let depends = lock(&manifest(Base::None, &["wine:i386", "libc"]), &both).unwrap().packages.pop().unwrap().depends;
+    assert_eq!(depends, ["data", "libc:i386", "tool"]);
 }
 
 #[test]
@@ -526,7 +648,7 @@ fn tools_come_with_root_img_alone() {
         "trixie",
         &["e2fsprogs 1.47.2-3;Depends: libc6", "libarchive13t64 3", "libc6 2.41", "dpkg 1;Essential: yes"],
     );
-    let lock = resolve::run(&small, &amd64(), &[old, new], &[], None).unwrap();
+    let lock = resolve::run(&small, &amd64(), &all_of(&[old, new]), &Previous::default()).unwrap();
     let names = |packages: &[compose::lock::Package]| packages.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&lock.packages), ["a"]);
     assert_eq!(names(&lock.tools), ["e2fsprogs", "libarchive13t64", "libc6"]);
@@ -553,26 +675,85 @@ fn a_lock_tells_what_satisfies_what_and_keeps_its_date() {
     );
     assert_eq!(first.date.seconds(), 1000);
     archive[0].date = Timestamp::from_seconds(2000).unwrap();
-    assert_eq!(resolve::run(&manifest, &amd64(), &archive, &[], Some(&first)).unwrap(), first);
+    assert_eq!(
+        resolve::run(&manifest, &amd64(), &all_of(&archive), &Previous { lock: Some(&first), only: None }).unwrap(),
+        first
+    );
     assert_eq!(lock(&manifest, &archive).unwrap().date.seconds(), 2000);
 }
 
+/// What is chosen when only some packages are to move, from what `before` gave.
+fn moved(before: &[Index], after: &[Index], requests: &[&str], only: &[&str]) -> String {
+    let manifest = manifest(Base::None, requests);
+    let old = lock(&manifest, before).unwrap();
+    let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+    let previous = Previous { lock: Some(&old), only: Some(&only) };
+    match resolve::run(&manifest, &amd64(), &all_of(after), &previous) {
+        Ok(lock) => lock.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect::<Vec<_>>().join(", "),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
 #[test]
-fn changes_are_told_by_version_order() {
-    let of = |packages: &[&str], requests: &[&str]| {
-        lock(&manifest(Base::None, requests), &[index("trixie", packages)]).unwrap().packages
-    };
-    let old = of(&["a 1.9", "b 2", "c 1", "e 1", "f 1"], &["a", "b", "c", "e", "f"]);
-    let new = of(&["a 1.10", "b 2~rc1", "d 1", "e 1;Section: admin", "f 1"], &["a", "b", "d", "e", "f"]);
-    let told: Vec<String> = resolve::changes(Format::Deb, &old, &new)
-        .into_iter()
-        .map(|change| match change {
-            Change::Added(new) => format!("+ {}", new.describe()),
-            Change::Removed(old) => format!("- {}", old.describe()),
-            Change::Upgraded(old, new) => format!("{} {} up to {}", old.name, old.version, new.version),
-            Change::Downgraded(old, new) => format!("{} {} down to {}", old.name, old.version, new.version),
-            Change::Replaced(old, _) => format!("{} replaced", old.name),
-        })
-        .collect();
-    assert_eq!(told, ["a 1.9 up to 1.10", "b 2 down to 2~rc1", "- c 1 amd64", "+ d 1 amd64", "e replaced"]);
+fn one_package_moves_with_no_more_than_it_needs() {
+    for (why, before, after, only, expected) in [
+        ("it alone", &["a 1", "b 1"][..], &["a 2", "b 2"][..], "a", "a 2, b 1"),
+        (
+            "what it needs anew",
+            &["a 1;Depends: c", "b 1", "c 1"],
+            &["a 2;Depends: c (>= 2)", "b 2", "c 1", "c 2"],
+            "a",
+            "a 2, b 1, c 2",
+        ),
+        (
+            "no more than fits",
+            &["a 1;Depends: c", "b 1", "c 1"],
+            &["a 2;Depends: c (>= 1)", "b 2", "c 1", "c 2"],
+            "a",
+            "a 2, b 1, c 1",
+        ),
+        (
+            "those bound to its version",
+            &["a 1;Depends: d (= 1)", "b 1", "d 1"],
+            &["a 1;Depends: d (= 1)", "a 2;Depends: d (= 2)", "b 1", "b 2", "d 1", "d 2"],
+            "d",
+            "a 2, b 1, d 2",
+        ),
+        (
+            "what it breaks",
+            &["a 1", "b 1", "c 1"],
+            &["a 2;Breaks: b (<< 2)", "b 1", "b 2", "c 1", "c 2"],
+            "a",
+            "a 2, b 2, c 1",
+        ),
+        (
+            "along a chain",
+            &["a 1;Depends: c", "b 1;Depends: d", "c 1;Depends: d", "d 1"],
+            &[
+                "a 2;Depends: c (>= 2)",
+                "b 1;Depends: d",
+                "b 2",
+                "c 1;Depends: d",
+                "c 2;Depends: d (>= 2)",
+                "d 1",
+                "d 2",
+            ],
+            "a",
+            "a 2, b 1, c 2, d 2",
+        ),
+        ("what the archive no longer has", &["a 1", "b 1"], &["a 2", "b 2"], "a", "a 2, b 2"),
+        (
+            "not another choice",
+            &["a 1;Depends: x | y", "b 1", "y 1"],
+            &["a 1;Depends: x | y", "b 1", "b 2", "x 1", "y 1"],
+            "b",
+            "a 1, b 2, y 1",
+        ),
+    ] {
+        let before = [index("trixie", before)];
+        // The stanzas of what stays are those of before.
+        let kept = if why.contains("no longer") { Vec::new() } else { before.to_vec() };
+        let after = [kept, vec![index("trixie", after)]].concat();
+        assert_eq!(moved(&before, &after, &["a", "b"], &[only]), expected, "{why}");
+    }
 }

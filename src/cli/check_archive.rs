@@ -27,8 +27,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let manifest = manifest::load(&arguments.manifest)?;
     let mut answer = Answer::Yes;
     for architecture in build::architectures(&manifest, &arguments.arch)? {
-        let indexes = source::load_indexes(&manifest.archives, &architecture, &settings.source())?;
-        let verdict = resolve::judge(manifest.format, &architecture, &indexes)
+        let indexes = source::load_indexes(&[(&manifest, &architecture)], &settings.source())?.remove(0);
+        let verdict = resolve::judge(manifest.format, &architecture, &indexes.packages)
             .with_context(|| format!("cannot judge the archives of {} for {architecture}", manifest.name))?;
         for package in &verdict.uninstallable {
             let resolve::Uninstallable { name, version, proof } = package;

@@ -9,6 +9,7 @@ use compose::fetch;
 use compose::lock::{self, Package};
 use compose::manifest::{self, Manifest};
 use compose::progress::Progress;
+use compose::source;
 
 use super::settings::Settings;
 use super::{Answer, build, terminal};
@@ -45,7 +46,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
 
 /// Downloads files of a manifest's archives that are not here yet.
 pub fn fetch_files(manifest: &Manifest, files: &[&Package], settings: &Settings) -> Result<fetch::Report> {
-    let archives = [manifest.archives.as_slice(), &manifest.tools.archives].concat();
+    let archives = source::archives_of_files(manifest);
     let context = fetch::Context {
         client: &settings.client,
         mirrors: &settings.mirrors,

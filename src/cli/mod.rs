@@ -4,11 +4,13 @@
 mod build;
 mod check_archive;
 mod fetch;
+mod graph;
 mod settings;
 mod shell;
 mod store;
 mod terminal;
 mod update_lock;
+mod why;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ enum Command {
     UpdateLock(update_lock::Arguments),
     Fetch(fetch::Arguments),
     Build(build::Arguments),
+    Why(why::Arguments),
+    Graph(graph::Arguments),
     CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
     Store(store::Arguments),
@@ -46,12 +50,14 @@ enum Command {
 }
 
 /// How a command that did not fail ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Answer {
     /// Done, or yes.
     Yes,
     /// No: a check found otherwise.
     No,
+    /// No, for a reason that is told as errors are.
+    NoBecause(anyhow::Error),
     /// Another program's exit code.
     Code(i32),
 }
@@ -71,6 +77,10 @@ pub fn main() -> ExitCode {
     match run(&arguments) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::NoBecause(reason)) => {
+            report(&reason, arguments.global.color);
+            ExitCode::from(1)
+        }
         Ok(Answer::Code(code)) => exit_code(code),
         Err(e) => {
             report(&e, arguments.global.color);
@@ -91,6 +101,8 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::UpdateLock(a) => update_lock::run(a, &settings),
         Command::Fetch(a) => fetch::run(a, &settings),
         Command::Build(a) => build::run(a, &settings),
+        Command::Why(a) => why::run(a, &settings),
+        Command::Graph(a) => graph::run(a, &settings),
         Command::CheckArchive(a) => check_archive::run(a, &settings),
         Command::Shell(a) => shell::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),

@@ -102,6 +102,11 @@ pub fn print(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").context("cannot write the result to standard output")
 }
 
+/// A command's whole result, with its own line breaks.
+pub fn print_text(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write the result to standard output")
+}
+
 /// A number of bytes for people.
 pub fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()

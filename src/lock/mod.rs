@@ -2,6 +2,9 @@
 //!
 //! The file is YAML, sorted by package name, one block per package. It names archives, never hosts.
 
+pub mod dot;
+pub mod graph;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -171,18 +174,22 @@ impl Lock {
 /// Where the lock of a manifest for an architecture stands: `locks/` beside the manifest's folder when that is called
 /// `manifests`, else `locks/` in the manifest's folder.
 pub fn path_for(manifest: &Manifest, architecture: &Architecture) -> PathBuf {
-    let folder = manifest.path.parent().unwrap_or(Path::new(""));
-    let root = match (folder.file_name(), folder.parent()) {
-        (Some(name), Some(parent)) if name == "manifests" => parent,
-        _ => folder,
-    };
-    root.join("locks").join(format!("{}.{architecture}.lock", manifest.name))
+    manifest.root().join("locks").join(format!("{}.{architecture}.lock", manifest.name))
 }
 
 /// The lock of a manifest, which must exist and belong to the manifest as it is now.
 pub fn load(manifest: &Manifest, architecture: &Architecture) -> Result<Lock> {
+    let lock = load_as_it_is(manifest, architecture)?;
+    match staleness(&lock, manifest) {
+        Some(reason) => Err(anyhow!(reason)).hint(|| remedy(manifest)),
+        None => Ok(lock),
+    }
+}
+
+/// The lock of a manifest, which must exist but may have been made for another state of it: see [`staleness`].
+pub fn load_as_it_is(manifest: &Manifest, architecture: &Architecture) -> Result<Lock> {
     let path = path_for(manifest, architecture);
-    let remedy = || format!("compose update-lock {}", manifest.path.display());
+    let remedy = || remedy(manifest);
     let Some(lock) = load_any(&path).hint(remedy)? else {
         return Err(anyhow!("{} has no lock for {architecture}: {} is missing", manifest.name, path.display()))
             .hint(remedy);
@@ -197,17 +204,24 @@ pub fn load(manifest: &Manifest, architecture: &Architecture) -> Result<Lock> {
         ))
         .hint(remedy);
     }
-    if lock.manifest_sha256 != manifest.digest {
-        return Err(anyhow!(
+    Ok(lock)
+}
+
+/// In which way a lock is not that of the manifest as it is now.
+pub fn staleness(lock: &Lock, manifest: &Manifest) -> Option<String> {
+    (lock.manifest_sha256 != manifest.digest).then(|| {
+        format!(
             "{} is stale: it was made for another state of {} (expected manifest-sha256 {}, found {})",
-            path.display(),
+            path_for(manifest, &lock.architecture).display(),
             manifest.path.display(),
             manifest.digest,
             lock.manifest_sha256
-        ))
-        .hint(remedy);
-    }
-    Ok(lock)
+        )
+    })
+}
+
+fn remedy(manifest: &Manifest) -> String {
+    format!("compose update-lock {}", manifest.path.display())
 }
 
 /// The lock at `path`, if there is one, whatever manifest it was made for.

@@ -1,17 +1,19 @@
 //! From typed-in files to one checked [`Manifest`]: merging, defaults, checks, and the digest.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::digest::digest;
 use super::load::{Failure, read_named};
 use super::located::{Located, Mistake, Sources};
-use super::typed::{Typed, TypedArchive, TypedFile, TypedGroup, TypedUser};
+use super::typed::{Typed, TypedArchive, TypedFile, TypedGroup, TypedPackage, TypedUser};
 use super::{
-    AddedContent, AddedFile, Archive, Base, Group, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools, User,
+    AddedContent, AddedFile, Archive, Base, Group, ImageOptions, Manifest, OutputFormat, PackageRequest, Pool,
+    RequestKind, Tools, User, root_of,
 };
 use crate::arch::Architecture;
 use crate::digest::Sha256;
+use crate::package::Format;
 
 /// One file of a manifest and the folder its paths are relative to.
 pub struct Layer {
@@ -21,23 +23,32 @@ pub struct Layer {
 
 /// Merges files, first to last, into the manifest at `path`.
 pub fn merge(path: &Path, sources: &Sources, layers: Vec<Layer>) -> Result<Manifest, Failure> {
-    let mut merge = Merge::new(sources);
+    let mut merge = Merge::new(sources, root_of(path).to_owned());
     for layer in layers {
         merge.add(layer)?;
     }
     merge.finish(path)
 }
 
+/// An entry of `packages:` with the folder of its file.
+struct AskedPackage {
+    typed: TypedPackage,
+    folder: PathBuf,
+}
+
 struct Merge<'a> {
     sources: &'a Sources,
+    /// What paths of package files are relative to.
+    root: PathBuf,
     /// The single values of all files, the last one winning.
     single: Typed,
     architectures: Vec<Architecture>,
+    foreign_architectures: Vec<Architecture>,
     archives: Vec<Archive>,
     tools: Vec<Archive>,
     /// For each keyring, its digest.
     keyrings: BTreeMap<PathBuf, Sha256>,
-    packages: Vec<Located<String>>,
+    packages: Vec<AskedPackage>,
     exclude: Vec<Located<String>>,
     groups: Vec<Group>,
     users: Vec<User>,
@@ -46,11 +57,13 @@ struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    fn new(sources: &'a Sources) -> Self {
+    fn new(sources: &'a Sources, root: PathBuf) -> Self {
         Self {
             sources,
+            root,
             single: Typed::default(),
             architectures: Vec::new(),
+            foreign_architectures: Vec::new(),
             archives: Vec::new(),
             tools: Vec::new(),
             keyrings: BTreeMap::new(),
@@ -77,16 +90,18 @@ impl<'a> Merge<'a> {
         override_with(&mut single.format, typed.format);
         override_with(&mut single.base, typed.base);
         override_with(&mut single.recommends, typed.recommends);
+        override_with(&mut single.suggests, typed.suggests);
         override_with(&mut single.image.size, typed.image.size);
         override_with(&mut single.image.slack, typed.image.slack);
         override_with(&mut single.image.label, typed.image.label);
 
         append(&mut self.architectures, typed.architectures);
+        append(&mut self.foreign_architectures, typed.foreign_architectures);
         append(&mut self.outputs, typed.outputs);
         let (archives, tools) = (std::mem::take(&mut self.archives), std::mem::take(&mut self.tools));
         self.archives = self.add_archives(archives, typed.archives, &folder)?;
         self.tools = self.add_archives(tools, typed.tools.archives, &folder)?;
-        append_located(&mut self.packages, typed.packages);
+        self.packages.extend(typed.packages.into_iter().map(|typed| AskedPackage { typed, folder: folder.clone() }));
         append_located(&mut self.exclude, typed.exclude);
         self.add_groups(typed.groups)?;
         self.add_users(typed.users)?;
@@ -126,6 +141,7 @@ impl<'a> Merge<'a> {
             let at = archives.iter().position(|a| a.id == t.id.value).unwrap_or_else(|| {
                 archives.push(Archive {
                     id: t.id.value.clone(),
+                    pool: None,
                     suites: Vec::new(),
                     components: Vec::new(),
                     signed_by: None,
@@ -149,6 +165,23 @@ impl<'a> Merge<'a> {
                 self.keyrings.insert(path.clone(), Sha256::of(&bytes));
                 archive.signed_by = Some(path);
             }
+            if let Some(pool) = t.pool {
+                let pool = self.path_from_root(&pool, folder)?;
+                let folder = std::path::absolute(self.root.join(&pool)).map_err(|e| Failure::Other(e.into()))?;
+                archive.pool = Some(Pool { pool, folder });
+            }
+            if archive.pool.is_some() {
+                let plain = archive.suites.is_empty() && archive.components.is_empty() && archive.uris.is_empty();
+                if !plain || archive.signed_by.is_some() || archive.trusted {
+                    let message = format!(
+                        "the archive `{}` has a `pool`, a folder of package files: `suites`, `components`, `uris`, \
+                         `signed-by` and `trusted` are for archives with an index",
+                        archive.id
+                    );
+                    return Err(self.mistake(&t.id, message).into());
+                }
+                continue;
+            }
             if archive.suites.is_empty() {
                 return Err(self.mistake(&t.id, format!("the archive `{}` has no `suites`", archive.id)).into());
             }
@@ -161,6 +194,20 @@ impl<'a> Merge<'a> {
             }
         }
         Ok(archives)
+    }
+
+    /// A path typed in a file of `folder`, as one below the root that locks know.
+    fn path_from_root(&self, typed: &Located<String>, folder: &Path) -> Result<PathBuf, Failure> {
+        let absolute = |path: &Path| std::path::absolute(path).map(|path| without_dots(&path));
+        let find = || Ok((absolute(&folder.join(&typed.value))?, absolute(&self.root.join("."))?));
+        let (path, root) = find().map_err(|e: std::io::Error| Failure::Other(e.into()))?;
+        match path.strip_prefix(&root) {
+            Ok(below) if below.to_str().is_some() => Ok(below.to_owned()),
+            _ => {
+                let message = format!("`{}` is not below {}, which locks are relative to", typed.value, root.display());
+                Err(self.mistake(typed, message).into())
+            }
+        }
     }
 
     fn add_groups(&mut self, typed: Vec<TypedGroup>) -> Result<(), Failure> {
@@ -291,25 +338,16 @@ impl<'a> Merge<'a> {
         if self.archives.is_empty() {
             return Err(missing(path, "archives", "packages come from nowhere else").into());
         }
-        let mut packages: Vec<PackageRequest> = Vec::new();
-        for typed in &self.packages {
-            let request = format.value.parse_request(&typed.value).map_err(|message| self.mistake(typed, message))?;
-            if self.exclude.iter().any(|e| e.value == request.name) {
-                let message = format!("`{}` is asked for and excluded", request.name);
-                return Err(self.mistake(typed, message).into());
-            }
-            if !packages.contains(&request) {
-                packages.push(request);
-            }
-        }
+        let packages = self.requests(format.value)?;
         for typed in &self.exclude {
             let request = format.value.parse_request(&typed.value).map_err(|message| self.mistake(typed, message))?;
-            if request.version.is_some() {
-                let message = format!("`{}` has a version: a package is excluded by name alone", typed.value);
+            if request != (PackageRequest { name: typed.value.clone(), ..PackageRequest::default() }) {
+                let message = format!("`{}` is more than a name: a package is excluded by name alone", typed.value);
                 return Err(self.mistake(typed, message).into());
             }
         }
         self.architectures.sort();
+        self.foreign_architectures.sort();
         if self.outputs.is_empty() {
             self.outputs.push(OutputFormat::RootImg);
         }
@@ -318,9 +356,11 @@ impl<'a> Merge<'a> {
             name: name.value,
             format: format.value,
             architectures: self.architectures,
+            foreign_architectures: self.foreign_architectures,
             archives: self.archives,
             base: single.base.map_or(Base::Required, |b| b.value),
             recommends: single.recommends.is_some_and(|r| r.value),
+            suggests: single.suggests.is_some_and(|s| s.value),
             packages,
             exclude: self.exclude.into_iter().map(|e| e.value).collect(),
             groups: self.groups,
@@ -340,6 +380,27 @@ impl<'a> Merge<'a> {
         Ok(manifest)
     }
 
+    /// What the files ask for, in order and without repeating what is there.
+    fn requests(&self, format: Format) -> Result<Vec<PackageRequest>, Failure> {
+        let mut requests: Vec<PackageRequest> = Vec::new();
+        for AskedPackage { typed, folder } in &self.packages {
+            let name = &typed.name;
+            let mut request = format.parse_request(&name.value).map_err(|message| self.mistake(name, message))?;
+            if self.exclude.iter().any(|e| e.value == request.name) {
+                return Err(self.mistake(name, format!("`{}` is asked for and excluded", request.name)).into());
+            }
+            if request.kind == RequestKind::File {
+                request.name = self.path_from_root(name, folder)?.display().to_string();
+            }
+            request.recommends = typed.recommends.as_ref().map(|value| value.value);
+            request.suggests = typed.suggests.as_ref().map(|value| value.value);
+            if !requests.contains(&request) {
+                requests.push(request);
+            }
+        }
+        Ok(requests)
+    }
+
     fn mistake<T>(&self, at: &Located<T>, message: impl Into<String>) -> Mistake {
         self.sources.mistake::<Typed>(at.number, message)
     }
@@ -348,6 +409,19 @@ impl<'a> Merge<'a> {
 fn missing(path: &Path, key: &str, why: &str) -> Mistake {
     let message = format!("`{key}` is missing here and in all includes: {why}");
     Mistake { file: path.to_owned(), line: 1, column: 1, message, hint: None }
+}
+
+/// A path without `.` and `..`, by its text alone.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 /// A later file's value wins.

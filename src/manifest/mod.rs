@@ -9,7 +9,7 @@ mod typed;
 mod words;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -29,12 +29,16 @@ pub struct Manifest {
     pub format: Format,
     /// What can be built; sorted, never empty.
     pub architectures: Vec<Architecture>,
+    /// Architectures whose packages a root can have besides its own (`dpkg --add-architecture`); sorted.
+    pub foreign_architectures: Vec<Architecture>,
     /// Where packages come from, in the order written.
     pub archives: Vec<Archive>,
     /// The set of packages to start from.
     pub base: Base,
     /// Whether recommended packages are installed too.
     pub recommends: bool,
+    /// Whether suggested packages are installed too.
+    pub suggests: bool,
     /// What is wanted beyond the base.
     pub packages: Vec<PackageRequest>,
     /// Names of packages that must not be installed.
@@ -58,12 +62,36 @@ pub struct Manifest {
     pub digest: Sha256,
 }
 
+impl Manifest {
+    /// The folder that locks, and paths of package files in them, are relative to: the one that `manifests/` stands in, or
+    /// the manifest's own.
+    pub fn root(&self) -> &Path {
+        root_of(&self.path)
+    }
+
+    /// The package files that the manifest names one by one, by their path relative to [`Self::root`].
+    pub fn files_asked_for(&self) -> impl Iterator<Item = &str> {
+        self.packages.iter().filter(|request| request.kind == RequestKind::File).map(|request| request.name.as_str())
+    }
+}
+
+fn root_of(manifest: &Path) -> &Path {
+    let folder = manifest.parent().unwrap_or(Path::new(""));
+    match (folder.file_name(), folder.parent()) {
+        (Some(name), Some(parent)) if name == "manifests" => parent,
+        _ => folder,
+    }
+}
+
 /// An archive, in the terms of apt's sources.list(5).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Archive {
     /// The archive's name, which is also the last component of its mirrors' URIs (`debian`, `debian-security`).
     pub id: String,
+    /// A folder of package files that needs no index; such an archive has no suites.
+    #[serde(flatten)]
+    pub pool: Option<Pool>,
     /// Suites or code names.
     pub suites: Vec<String>,
     /// Components; empty for a flat repository.
@@ -81,6 +109,16 @@ pub struct Archive {
     pub trusted: bool,
 }
 
+/// A folder of package files.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Pool {
+    /// Its path, relative to [`Manifest::root`].
+    pub pool: PathBuf,
+    /// The folder itself.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
 /// The set of packages a root starts from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,21 +133,61 @@ pub enum Base {
     None,
 }
 
-/// A package asked for by name, `NAME [:ARCH] [(OP VERSION)]` as in a Depends field.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+/// What is asked for: a package `NAME[:ARCH] [(OP VERSION)]` as in a Depends field, a set of packages, or a file.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct PackageRequest {
-    /// The package's name.
+    /// The package's name; for a task the task's, for a file its path relative to the manifest that names it.
     pub name: String,
+    /// What `name` names.
+    #[serde(skip_serializing_if = "is_default")]
+    pub kind: RequestKind,
+    /// The architecture; the root's own when missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     /// A relation and a version, such as `>=` and `1.2-3`, in the format's own spelling.
     pub version: Option<(String, String)>,
+    /// The suite or code name it is to come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Whether what it recommends is installed too; as the manifest says when missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recommends: Option<bool>,
+    /// Whether what it suggests is installed too; as the manifest says when missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggests: Option<bool>,
+}
+
+/// What a request's name names.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestKind {
+    /// One package.
+    #[default]
+    Package,
+    /// All packages of a task.
+    Task,
+    /// A package file.
+    File,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl fmt::Display for PackageRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.version {
-            Some((operator, version)) => write!(f, "{} ({operator} {version})", self.name),
-            None => f.write_str(&self.name),
+        match self.kind {
+            RequestKind::Task => return write!(f, "^{}", self.name),
+            RequestKind::Package | RequestKind::File => f.write_str(&self.name)?,
         }
+        if let Some(architecture) = &self.architecture {
+            write!(f, ":{architecture}")?;
+        }
+        if let Some((operator, version)) = &self.version {
+            write!(f, " ({operator} {version})")?;
+        }
+        self.release.iter().try_for_each(|release| write!(f, "/{release}"))
     }
 }
 

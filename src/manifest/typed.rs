@@ -1,6 +1,10 @@
 //! A manifest as it is typed in: one YAML file, keys checked, nothing filled in.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 use super::located::Located;
 use super::words::{Mode, Size};
@@ -16,10 +20,12 @@ pub struct Typed {
     pub format: Option<Located<Format>>,
     pub include: Vec<Located<String>>,
     pub architectures: Vec<Located<Architecture>>,
+    pub foreign_architectures: Vec<Located<Architecture>>,
     pub archives: Vec<TypedArchive>,
     pub base: Option<Located<Base>>,
     pub recommends: Option<Located<bool>>,
-    pub packages: Vec<Located<String>>,
+    pub suggests: Option<Located<bool>>,
+    pub packages: Vec<TypedPackage>,
     pub exclude: Vec<Located<String>>,
     pub groups: Vec<TypedGroup>,
     pub users: Vec<TypedUser>,
@@ -34,6 +40,7 @@ pub struct Typed {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TypedArchive {
     pub id: Located<String>,
+    pub pool: Option<Located<String>>,
     #[serde(default)]
     pub suites: Vec<Located<String>>,
     #[serde(default)]
@@ -44,6 +51,42 @@ pub struct TypedArchive {
     pub priority: Option<Located<i32>>,
     pub check_valid_until: Option<Located<bool>>,
     pub trusted: Option<Located<bool>>,
+}
+
+/// An entry of `packages:`, a word alone or a mapping.
+#[derive(Debug)]
+pub struct TypedPackage {
+    pub name: Located<String>,
+    pub recommends: Option<Located<bool>>,
+    pub suggests: Option<Located<bool>>,
+}
+
+impl<'de> Deserialize<'de> for TypedPackage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+        struct Mapping {
+            name: Located<String>,
+            recommends: Option<Located<bool>>,
+            suggests: Option<Located<bool>>,
+        }
+        struct PackageVisitor;
+        impl<'de> Visitor<'de> for PackageVisitor {
+            type Value = TypedPackage;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a package's name, or a mapping with `name`")
+            }
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Self::Value, E> {
+                let name = Located::deserialize(word.into_deserializer())?;
+                Ok(TypedPackage { name, recommends: None, suggests: None })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let Mapping { name, recommends, suggests } = Mapping::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(TypedPackage { name, recommends, suggests })
+            }
+        }
+        deserializer.deserialize_any(PackageVisitor)
+    }
 }
 
 /// An entry of `groups:`.

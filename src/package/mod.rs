@@ -1,6 +1,7 @@
 //! What the package formats' own manuals say, one folder per format, behind one set of types.
 //! Nothing here knows of stages, stores or sandboxes.
 
+mod changelog;
 pub mod deb;
 mod install;
 pub mod universe;
@@ -12,13 +13,14 @@ use std::io::Read;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+pub use changelog::{Bug, Entry, Tracker};
 pub use install::{DatabaseContent, DatabaseFile, Installation, Residue, Script, Treatment, Unpacked};
 
 use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::manifest::PackageRequest;
 use crate::source::Index;
-use universe::Universe;
+use universe::{Selection, Universe};
 
 /// A package format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -41,6 +43,13 @@ impl Format {
     pub fn unpack(self, file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
         match self {
             Self::Deb => deb::archive::unpack(file, sink),
+        }
+    }
+
+    /// The entries of the changelog that a package file holds, its newest first; none where it has no changelog of its own.
+    pub fn changelog(self, file: &mut File, package: &str) -> Result<Vec<Entry>> {
+        match self {
+            Self::Deb => deb::changelog::read(file, package),
         }
     }
 
@@ -72,17 +81,15 @@ impl Format {
         }
     }
 
-    /// All packages of some indexes as things to choose from for one architecture. What `requests` say of versions
-    /// decides which version of a package stands for it; `exclude` names packages that cannot be chosen.
+    /// All packages of some indexes as things to choose from for one architecture.
     pub fn universe<'a>(
         self,
         indexes: &'a [Index],
         architecture: &'a Architecture,
-        requests: &[PackageRequest],
-        exclude: &[String],
+        selection: &Selection<'a>,
     ) -> Result<Box<dyn Universe + 'a>> {
         match self {
-            Self::Deb => Ok(Box::new(deb::universe::DebUniverse::new(indexes, architecture, requests, exclude)?)),
+            Self::Deb => Ok(Box::new(deb::universe::DebUniverse::new(indexes, architecture, selection)?)),
         }
     }
 
@@ -91,9 +98,9 @@ impl Format {
         self,
         indexes: &'a [Index],
         architecture: &'a Architecture,
-    ) -> Result<Box<dyn Universe + 'a>> {
+    ) -> Box<dyn Universe + 'a> {
         match self {
-            Self::Deb => Ok(Box::new(deb::universe::DebUniverse::with_every_version(indexes, architecture)?)),
+            Self::Deb => Box::new(deb::universe::DebUniverse::with_every_version(indexes, architecture)),
         }
     }
 
@@ -103,6 +110,17 @@ impl Format {
             Self::Deb => deb::request::IMAGE_TOOLS,
         }
     }
+}
+
+/// A line that came with a package, without what could act on a terminal or hide what it says: control characters, and
+/// Unicode's invisible ones and those that change the direction of text. Tabs become spaces.
+pub fn printable(line: &str) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    line.replace('\t', "        ").replace(acts, "\u{fffd}")
 }
 
 /// Receives the members of a package.

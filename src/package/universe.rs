@@ -36,6 +36,17 @@ impl std::fmt::Display for Identity<'_> {
     }
 }
 
+/// How much a candidate wants something.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Strength {
+    /// It cannot be chosen without.
+    Needed,
+    /// It should have it.
+    Recommended,
+    /// It can make use of it.
+    Suggested,
+}
+
 /// What a candidate needs, or would like to have.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Requirement {
@@ -43,10 +54,17 @@ pub struct Requirement {
     pub verb: &'static str,
     /// The relation's text.
     pub text: String,
-    /// Whether the candidate cannot be chosen without it.
-    pub necessary: bool,
+    /// How much it is wanted.
+    pub strength: Strength,
     /// The candidates that satisfy it, the one to prefer first.
     pub options: Vec<Candidate>,
+}
+
+impl Requirement {
+    /// Whether the candidate cannot be chosen without it.
+    pub fn is_necessary(&self) -> bool {
+        self.strength == Strength::Needed
+    }
 }
 
 /// What a candidate cannot be chosen together with.
@@ -67,6 +85,17 @@ pub struct Relations {
     pub requirements: Vec<Requirement>,
     /// What it rules out.
     pub exclusions: Vec<Exclusion>,
+}
+
+/// What decides which version of a package stands for it, besides the archives' priorities.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Selection<'a> {
+    /// Requests; what they say of versions and releases counts.
+    pub requests: &'a [PackageRequest],
+    /// Names of packages that cannot be chosen.
+    pub exclude: &'a [String],
+    /// Packages that stay as they are where the archives still have them and the requests allow it.
+    pub keep: &'a [&'a lock::Package],
 }
 
 /// What a manifest can say otherwise, so that there are other candidates.
@@ -97,15 +126,25 @@ pub trait Universe: Sync {
     /// What a candidate needs and excludes.
     fn relations(&self, candidate: Candidate) -> Relations;
 
+    /// What a candidate neither needs nor brings, but what stays for its sake where it has been brought in vain: the
+    /// candidates that satisfy its weak relations.
+    fn weakly_related(&self, candidate: Candidate) -> Vec<Candidate>;
+
+    /// Whether a candidate stays where it has been brought in vain, whatever the others are.
+    fn is_essential(&self, candidate: Candidate) -> bool;
+
     /// The candidates of a base set, in order of names.
     fn base(&self, base: Base) -> Vec<Candidate>;
 
-    /// The candidates that a request can mean, the one to prefer first. An error names what there is instead.
-    fn request(&self, request: &PackageRequest) -> anyhow::Result<Requirement>;
+    /// What a request asks for, one requirement for each package. An error names what there is instead.
+    fn request(&self, request: &PackageRequest) -> anyhow::Result<Vec<Requirement>>;
 
     /// Why nothing satisfies those alternatives of a relation that nothing satisfies: what the archives have instead, one
     /// line. Empty when there is no such alternative.
     fn explain_missing(&self, text: &str) -> String;
+
+    /// The names of packages that a relation means or that provide what it means, in whatever version.
+    fn names_in(&self, text: &str) -> Vec<&str>;
 
     /// What may give a relation a candidate that has none; untried.
     fn remedies(&self, text: &str) -> Vec<Remedy>;

@@ -7,7 +7,7 @@ use super::facts::{Fact, Facts};
 use super::solve::solve;
 use crate::arch::Architecture;
 use crate::manifest::{Manifest, PackageRequest};
-use crate::package::universe::{Remedy, Requirement, Universe};
+use crate::package::universe::{Remedy, Requirement, Selection, Universe};
 use crate::source::Index;
 
 /// How many other versions of packages are tried.
@@ -104,12 +104,13 @@ pub(super) fn can_be_satisfied(
         Change::Drop(request) => packages.retain(|package| package.to_string() != request.text),
         Change::Supply(_) => {}
     }
-    let Ok(universe) = manifest.format.universe(indexes, architecture, &packages, &exclude) else { return false };
+    let selection = Selection { requests: &packages, exclude: &exclude, keep: &[] };
+    let Ok(universe) = manifest.format.universe(indexes, architecture, &selection) else { return false };
     let mut requests: Vec<Requirement> =
         base_requests(universe.as_ref(), manifest.base).into_iter().map(|(_, request)| request).collect();
     for package in &packages {
         let Ok(request) = universe.request(package) else { return false };
-        requests.push(request);
+        requests.extend(request);
     }
     let relations = |candidate| {
         let mut relations = universe.relations(candidate);

@@ -152,7 +152,7 @@ impl Facts {
 }
 
 fn facts_of(owner: Candidate, relations: &Relations) -> Vec<Fact> {
-    let needs = relations.requirements.iter().filter(|requirement| requirement.necessary);
+    let needs = relations.requirements.iter().filter(|requirement| requirement.is_necessary());
     let needs = needs.map(|requirement| Fact::Need { owner: Some(owner), requirement: requirement.clone() });
     let exclusions = relations.exclusions.iter().flat_map(|exclusion| {
         let said = (exclusion.verb, exclusion.text.clone());
@@ -164,6 +164,7 @@ fn facts_of(owner: Candidate, relations: &Relations) -> Vec<Fact> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::package::universe::Strength;
 
     /// Numbers that look random, the same on every run.
     struct Numbers(u64);
@@ -180,7 +181,7 @@ mod tests {
     }
 
     fn requirement(text: String, options: Vec<Candidate>) -> Requirement {
-        Requirement { verb: "depends on", text, necessary: true, options }
+        Requirement { verb: "depends on", text, strength: Strength::Needed, options }
     }
 
     fn random_relations(numbers: &mut Numbers, count: u64) -> Vec<Rc<Relations>> {

@@ -55,7 +55,7 @@ fn read_chunk(universe: &dyn Universe, candidates: std::ops::Range<usize>) -> (L
     let (mut counts, mut options, mut exclusions) = (Lists::default(), Lists::default(), Lists::default());
     for candidate in candidates {
         let relations = universe.relations(Candidate(candidate as u32));
-        let necessary = || relations.requirements.iter().filter(|requirement| requirement.necessary);
+        let necessary = || relations.requirements.iter().filter(|requirement| requirement.is_necessary());
         counts.push([necessary().count() as u32]);
         for requirement in necessary() {
             options.push(requirement.options.iter().map(|option| option.0));

@@ -15,11 +15,11 @@ use super::explain::{explain, explain_candidate};
 use super::facts::{Fact, Facts};
 use super::graph::Graph;
 use super::solve::solve;
-use super::walk::RelationsCache;
+use super::walk::{Granted, RelationsCache};
 use crate::arch::Architecture;
 use crate::manifest::Base;
 use crate::package::Format;
-use crate::package::universe::{Candidate, Requirement, Universe};
+use crate::package::universe::{Candidate, Requirement, Strength, Universe};
 use crate::source::Index;
 
 /// Who has the essential packages, as explanations say.
@@ -47,10 +47,10 @@ pub struct Uninstallable {
 
 /// Judges every version of every package of the indexes, each by itself beside the essential packages.
 pub fn judge(format: Format, architecture: &Architecture, indexes: &[Index]) -> Result<Verdict> {
-    let universe = format.universe_of_every_version(indexes, architecture)?;
+    let universe = format.universe_of_every_version(indexes, architecture);
     let universe = universe.as_ref();
     let essential = essential(universe);
-    let cache = RefCell::new(RelationsCache::new(universe, false));
+    let cache = RefCell::new(RelationsCache::new(universe, Granted::default()));
     let requests: Vec<&Requirement> = essential.iter().collect();
     let base = solve(&|candidate| cache.borrow_mut().get(candidate), &requests, &[]).map_err(|facts| {
         let proof = explain(EVERY_ROOT, &facts.irreducible(), universe);
@@ -73,7 +73,7 @@ fn essential(universe: &dyn Universe) -> Vec<Requirement> {
     let need = |(name, options): (&str, Vec<Candidate>)| Requirement {
         verb: "has the essential package",
         text: name.to_owned(),
-        necessary: true,
+        strength: Strength::Needed,
         options,
     };
     versions.into_iter().map(need).collect()
@@ -237,7 +237,7 @@ impl Judge<'_> {
 
     fn request(&self, candidate: Candidate) -> Requirement {
         let text = self.universe.identity(candidate).name.to_owned();
-        Requirement { verb: "would have", text, necessary: true, options: vec![candidate] }
+        Requirement { verb: "would have", text, strength: Strength::Needed, options: vec![candidate] }
     }
 }
 

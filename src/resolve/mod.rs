@@ -8,7 +8,6 @@
 //! help. `judge` asks the same of every package of an archive, by itself.
 
 mod advise;
-mod changes;
 mod explain;
 mod facts;
 mod graph;
@@ -27,38 +26,49 @@ use crate::clock::Timestamp;
 use crate::error::{Hint, with_hints};
 use crate::lock::{self, Asked, Lock};
 use crate::manifest::{Base, Manifest, OutputFormat};
-use crate::package::universe::{Candidate, Requirement, Universe};
-use crate::source::Index;
-use facts::Facts;
-use walk::RelationsCache;
+use crate::package::universe::{Candidate, Requirement, Selection, Strength, Universe};
+use crate::source::{Index, Indexes};
+use facts::{Fact, Facts};
+use walk::{Granted, RelationsCache};
 
-pub use changes::{Change, changes};
 pub use judge::{Uninstallable, Verdict, judge};
+
+/// The lock there was.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Previous<'a> {
+    /// The lock, if there was one.
+    pub lock: Option<&'a Lock>,
+    /// The packages that are to move, and no other than needed; all are when missing.
+    pub only: Option<&'a [String]>,
+}
 
 /// Pins the packages of a root and of the programs that shape its image.
 ///
-/// `tools_indexes` are those of the manifest's tools archives, or empty to take tools from `indexes`. `previous` is the
-/// lock there was: when no package moves, its date stays.
+/// When no package moves, the date of the previous lock stays.
 pub fn run(
     manifest: &Manifest,
     architecture: &Architecture,
-    indexes: &[Index],
-    tools_indexes: &[Index],
-    previous: Option<&Lock>,
+    indexes: &Indexes,
+    previous: &Previous<'_>,
 ) -> Result<Lock> {
-    let packages = resolve_packages(manifest, architecture, indexes)
-        .with_context(|| format!("cannot resolve {} for {architecture}", manifest.name))?;
+    let (locked, locked_tools) = previous.lock.map(|lock| (&lock.packages[..], &lock.tools[..])).unwrap_or_default();
+    let packages = keep_what_can_stay(locked, previous.only, |keep| {
+        resolve_packages(manifest, architecture, &indexes.packages, keep)
+    })
+    .with_context(|| format!("cannot resolve {} for {architecture}", manifest.name))?;
     let own = manifest.tools.archives.is_empty();
-    let tools = resolve_tools(manifest, architecture, if own { indexes } else { tools_indexes })
-        .with_context(|| format!("cannot resolve the tools of {} for {architecture}", manifest.name))?;
-    let used: Vec<&Index> = if own { indexes.iter().collect() } else { indexes.iter().chain(tools_indexes).collect() };
+    let indexes_of_tools = if own { &indexes.packages } else { &indexes.tools };
+    let tools = keep_what_can_stay(locked_tools, previous.only, |keep| {
+        resolve_tools(manifest, architecture, indexes_of_tools, keep)
+    })
+    .with_context(|| format!("cannot resolve the tools of {} for {architecture}", manifest.name))?;
     Ok(Lock {
         version: lock::VERSION,
         manifest: manifest.name.clone(),
         manifest_sha256: manifest.digest,
         format: manifest.format,
         architecture: architecture.clone(),
-        date: date(&used, &packages, &tools, previous)?,
+        date: date(indexes, &packages, &tools, previous.lock)?,
         packages,
         tools,
     })
@@ -66,42 +76,112 @@ pub fn run(
 
 /// The newest Release among the indexes; the date there was, when every package stays.
 fn date(
-    indexes: &[&Index],
+    indexes: &Indexes,
     packages: &[lock::Package],
     tools: &[lock::Package],
     previous: Option<&Lock>,
 ) -> Result<Timestamp> {
     match previous {
         Some(lock) if lock.packages == packages && lock.tools == tools => Ok(lock.date),
-        _ => indexes.iter().map(|index| index.date).max().context("no archive has an index for this architecture"),
+        _ => indexes
+            .packages
+            .iter()
+            .chain(&indexes.tools)
+            .map(|index| index.date)
+            .max()
+            .context("no archive has an index for this architecture"),
     }
 }
 
-fn resolve_packages(manifest: &Manifest, architecture: &Architecture, indexes: &[Index]) -> Result<Vec<lock::Package>> {
-    let universe = manifest.format.universe(indexes, architecture, &manifest.packages, &manifest.exclude)?;
+/// How an attempt to resolve while packages stay as they are has ended.
+enum Attempt {
+    /// With this choice.
+    Chosen(Vec<lock::Package>),
+    /// These names stand in the way.
+    Blocked(BTreeSet<String>),
+}
+
+/// Makes attempts with ever fewer of the packages that are locked, until those that are kept stand in nobody's way.
+fn keep_what_can_stay(
+    locked: &[lock::Package],
+    only: Option<&[String]>,
+    attempt: impl Fn(&[&lock::Package]) -> Result<Attempt>,
+) -> Result<Vec<lock::Package>> {
+    let stays = |package: &&lock::Package| only.is_some_and(|names| !names.contains(&package.name));
+    let mut keep: Vec<&lock::Package> = locked.iter().filter(stays).collect();
+    loop {
+        match attempt(&keep)? {
+            Attempt::Chosen(packages) => return Ok(packages),
+            Attempt::Blocked(names) => keep.retain(|package| !names.contains(&package.name)),
+        }
+    }
+}
+
+/// The names, of those that are kept, that facts rest on: who excludes something, or needs what nothing satisfies, moves;
+/// when it is not kept itself, what it excludes or needs does.
+fn in_the_way(facts: &Facts, universe: &dyn Universe, keep: &[&lock::Package]) -> BTreeSet<String> {
+    let kept = |name: &&str| keep.iter().any(|package| package.name == **name);
+    let name = |candidate: Candidate| universe.identity(candidate).name;
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for fact in facts.iter() {
+        match fact {
+            Fact::Need { owner, requirement } if requirement.options.is_empty() => match owner.map(name).filter(kept) {
+                Some(owner) => names.extend([owner]),
+                None => names.extend(universe.names_in(&requirement.text).into_iter().filter(kept)),
+            },
+            Fact::Need { .. } => {}
+            Fact::Exclusion { owner, other, .. } => {
+                names.extend([name(*owner), name(*other)].iter().filter(|n| kept(n)))
+            }
+        }
+    }
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn resolve_packages(
+    manifest: &Manifest,
+    architecture: &Architecture,
+    indexes: &[Index],
+    keep: &[&lock::Package],
+) -> Result<Attempt> {
+    let selection = Selection { requests: &manifest.packages, exclude: &manifest.exclude, keep };
+    let universe = manifest.format.universe(indexes, architecture, &selection)?;
     let universe = universe.as_ref();
     let helps = |change: &advise::Change<'_>| advise::can_be_satisfied(manifest, architecture, indexes, change);
     let mut requests = base_requests(universe, manifest.base);
     for request in &manifest.packages {
-        let requirement = universe
+        let requirements = universe
             .request(request)
             .map_err(|error| with_hints(error, advise::remedies(&request.to_string(), universe, &helps)))?;
-        requests.push((Asked::Manifest, requirement));
+        requests.extend(requirements.into_iter().map(|requirement| (Asked::Manifest, requirement)));
     }
     if manifest.base != Base::None && requests.is_empty() {
         return Err(anyhow!("no package of the archives belongs to the base"));
     }
-    let mut cache = RelationsCache::new(universe, manifest.recommends);
-    let (roots, chosen) = choose(&mut cache, &requests)
-        .map_err(|facts| with_hints(unsatisfiable(&facts, universe), advise::hints(&facts, universe, &helps)))?;
-    lock_entries(universe, &mut cache, &chosen, &roots)
+    let mut cache = RelationsCache::new(universe, granted(manifest));
+    cache.prefer(keep);
+    match choose(&mut cache, &requests) {
+        Ok((roots, chosen)) => lock_entries(universe, &mut cache, &chosen, &roots).map(Attempt::Chosen),
+        Err(facts) => match in_the_way(&facts, universe, keep) {
+            names if names.is_empty() => {
+                Err(with_hints(unsatisfiable(&facts, universe), advise::hints(&facts, universe, &helps)))
+            }
+            names => Ok(Attempt::Blocked(names)),
+        },
+    }
+}
+
+/// Which wishes of packages the manifest grants.
+fn granted(manifest: &Manifest) -> Granted<'_> {
+    let of = manifest.packages.iter().map(|request| (request.name.as_str(), (request.recommends, request.suggests)));
+    Granted { recommends: manifest.recommends, suggests: manifest.suggests, of: of.collect() }
 }
 
 fn base_requests(universe: &dyn Universe, base: Base) -> Vec<(Asked, Requirement)> {
     let request = |candidate| Requirement {
         verb: "has in its base",
         text: universe.identity(candidate).name.to_owned(),
-        necessary: true,
+        strength: Strength::Needed,
         options: vec![candidate],
     };
     universe.base(base).into_iter().map(|candidate| (Asked::Base, request(candidate))).collect()
@@ -111,27 +191,39 @@ fn unsatisfiable(facts: &Facts, universe: &dyn Universe) -> anyhow::Error {
     anyhow!("nothing satisfies the manifest:\n{}", explain::explain("the manifest", facts, universe))
 }
 
-fn resolve_tools(manifest: &Manifest, architecture: &Architecture, indexes: &[Index]) -> Result<Vec<lock::Package>> {
+fn resolve_tools(
+    manifest: &Manifest,
+    architecture: &Architecture,
+    indexes: &[Index],
+    keep: &[&lock::Package],
+) -> Result<Attempt> {
     if !manifest.outputs.contains(&OutputFormat::RootImg) {
-        return Ok(Vec::new());
+        return Ok(Attempt::Chosen(Vec::new()));
     }
     let tools = manifest.format.image_tools();
     let mut requests = Vec::new();
     for tool in tools {
         requests.push(manifest.format.parse_request(tool.request).map_err(|message| anyhow!(message))?);
     }
-    let universe = manifest.format.universe(indexes, architecture, &requests, &[])?;
+    let selection = Selection { requests: &requests, exclude: &[], keep };
+    let universe = manifest.format.universe(indexes, architecture, &selection)?;
     let mut requirements = Vec::new();
     for (tool, request) in tools.iter().zip(&requests) {
-        let requirement = universe.request(request).context(tool.reason).hint(
+        let found = universe.request(request).context(tool.reason).hint(
             || "name an archive that has it under `tools: archives:` in the manifest, in the form of `archives:`",
         )?;
-        requirements.push((Asked::Manifest, requirement));
+        requirements.extend(found.into_iter().map(|requirement| (Asked::Manifest, requirement)));
     }
     let universe = universe.as_ref();
-    let mut cache = RelationsCache::new(universe, false);
-    let (roots, chosen) = choose(&mut cache, &requirements).map_err(|facts| unsatisfiable(&facts, universe))?;
-    lock_entries(universe, &mut cache, &chosen, &roots)
+    let mut cache = RelationsCache::new(universe, Granted::default());
+    cache.prefer(keep);
+    match choose(&mut cache, &requirements) {
+        Ok((roots, chosen)) => lock_entries(universe, &mut cache, &chosen, &roots).map(Attempt::Chosen),
+        Err(facts) => match in_the_way(&facts, universe, keep) {
+            names if names.is_empty() => Err(unsatisfiable(&facts, universe)),
+            names => Ok(Attempt::Blocked(names)),
+        },
+    }
 }
 
 /// Chooses what satisfies the requests. Gives the candidates asked for by themselves and all that are chosen, sorted; or
@@ -179,7 +271,8 @@ fn lock_entries(
         package.asked = asked.get(&candidate).copied();
         let relations = cache.get(candidate);
         let satisfying = |necessary: bool| -> BTreeSet<Candidate> {
-            let requirements = relations.requirements.iter().filter(|requirement| requirement.necessary == necessary);
+            let requirements =
+                relations.requirements.iter().filter(|requirement| requirement.is_necessary() == necessary);
             let options = requirements.flat_map(|requirement| requirement.options.iter().copied());
             options.filter(|option| *option != candidate && chosen.binary_search(option).is_ok()).collect()
         };

@@ -17,7 +17,7 @@ use resolvo::{
 };
 
 use super::facts::{Fact, Facts};
-use crate::package::universe::{Candidate, Relations, Requirement};
+use crate::package::universe::{Candidate, Relations, Requirement, Strength};
 
 /// Gives the necessary relations of a candidate.
 pub(super) type RelationsOf<'a> = &'a dyn Fn(Candidate) -> Rc<Relations>;
@@ -69,7 +69,7 @@ impl Provider<'_> {
             Set::Only(candidate) => Some(candidate),
             Set::AllBut(_) | Set::Nothing => None,
         };
-        Requirement { verb, text, necessary: true, options: sets.into_iter().filter_map(option).collect() }
+        Requirement { verb, text, strength: Strength::Needed, options: sets.into_iter().filter_map(option).collect() }
     }
 
     fn said(&self, need: Need) -> Said {
@@ -163,7 +163,7 @@ impl DependencyProvider for Provider<'_> {
 
     async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {
         let relations = (self.relations)(self.candidate(solvable));
-        let necessary = relations.requirements.iter().filter(|r| r.necessary);
+        let necessary = relations.requirements.iter().filter(|r| r.is_necessary());
         let excluded = relations.exclusions.iter().flat_map(|exclusion| {
             let said = (exclusion.verb, exclusion.text.clone());
             exclusion.against.iter().map(move |other| self.set(Set::AllBut(*other), &said))

@@ -4,21 +4,53 @@
 //! These are the rules of apt's `pkgDepCache::MarkInstall` (apt-pkg/depcache.cc) for a root in which nothing is installed.
 //! The walk can end in a state that is not consistent; [`is_consistent`] tells, and then the solver has to decide.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::package::universe::{Candidate, Relations, Requirement, Universe};
+use crate::lock;
+use crate::package::universe::{Candidate, Relations, Requirement, Strength, Universe};
+
+/// Which wishes of packages are granted.
+#[derive(Clone, Default, Debug)]
+pub struct Granted<'a> {
+    /// Recommendations of all packages but those under `of`.
+    pub recommends: bool,
+    /// Suggestions likewise.
+    pub suggests: bool,
+    /// For some packages by name, their recommendations and suggestions.
+    pub of: BTreeMap<&'a str, (Option<bool>, Option<bool>)>,
+}
+
+impl Granted<'_> {
+    fn grants(&self, name: &str, strength: Strength) -> bool {
+        let (recommends, suggests) = self.of.get(name).copied().unwrap_or_default();
+        match strength {
+            Strength::Needed => true,
+            Strength::Recommended => recommends.unwrap_or(self.recommends),
+            Strength::Suggested => suggests.unwrap_or(self.suggests),
+        }
+    }
+}
 
 /// Relations of candidates, worked out once each.
 pub struct RelationsCache<'a> {
     universe: &'a dyn Universe,
     known: Vec<Option<Rc<Relations>>>,
-    recommends: bool,
+    granted: Granted<'a>,
+    preferred: BTreeSet<(&'a str, &'a str)>,
 }
 
 impl<'a> RelationsCache<'a> {
-    /// An empty cache; without `recommends`, requirements that are not necessary are left out.
-    pub fn new(universe: &'a dyn Universe, recommends: bool) -> Self {
-        Self { universe, known: vec![None; universe.len()], recommends }
+    /// An empty cache; wishes that are not granted are left out.
+    pub fn new(universe: &'a dyn Universe, granted: Granted<'a>) -> Self {
+        Self { universe, known: vec![None; universe.len()], granted, preferred: BTreeSet::new() }
+    }
+
+    /// Puts the candidates that have name and architecture of these packages first among all options, as apt does with
+    /// what is installed.
+    pub fn prefer(&mut self, packages: &[&'a lock::Package]) {
+        self.preferred =
+            packages.iter().map(|package| (package.name.as_str(), package.architecture.as_str())).collect();
     }
 
     /// A candidate's relations.
@@ -26,8 +58,15 @@ impl<'a> RelationsCache<'a> {
         let slot = &mut self.known[candidate.index()];
         if slot.is_none() {
             let mut relations = self.universe.relations(candidate);
-            if !self.recommends {
-                relations.requirements.retain(|r| r.necessary);
+            let name = self.universe.identity(candidate).name;
+            relations.requirements.retain(|r| self.granted.grants(name, r.strength));
+            if !self.preferred.is_empty() {
+                for requirement in &mut relations.requirements {
+                    requirement.options.sort_by_key(|option| {
+                        let identity = self.universe.identity(*option);
+                        !self.preferred.contains(&(identity.name, identity.architecture))
+                    });
+                }
             }
             *slot = Some(Rc::new(relations));
         }
@@ -82,7 +121,7 @@ impl Walk<'_, '_> {
         if chosen && !protected && !self.is_broken(&relations) {
             return true;
         }
-        let hopeless = |r: &Requirement| r.necessary && !r.options.iter().any(|o| !self.states[o.index()].refused);
+        let hopeless = |r: &Requirement| r.is_necessary() && !r.options.iter().any(|o| !self.states[o.index()].refused);
         if relations.requirements.iter().any(hopeless) {
             self.states[candidate.index()].refused |= !protected;
             return false;
@@ -109,25 +148,30 @@ impl Walk<'_, '_> {
     }
 
     fn is_broken(&self, relations: &Relations) -> bool {
-        relations.requirements.iter().any(|r| r.necessary && !self.is_met(r))
+        relations.requirements.iter().any(|r| r.is_necessary() && !self.is_met(r))
             || relations.exclusions.iter().flat_map(|e| &e.against).any(|other| self.states[other.index()].chosen)
     }
 
-    /// Drops what a candidate excludes. What is protected stays, and then the candidate cannot be had.
+    /// Drops what a candidate excludes, relation by relation. What is protected stays, and then the candidate cannot be had:
+    /// apt looks at that first (`CompareProviders`), so nothing else of the relation is dropped in vain.
     fn rule_out(&mut self, relations: &Relations, protected: bool) -> bool {
         let mut all = true;
-        for other in relations.exclusions.iter().flat_map(|e| &e.against) {
-            let state = &mut self.states[other.index()];
-            if state.chosen && state.protected {
+        for exclusion in &relations.exclusions {
+            let stays = |state: &State| state.chosen && state.protected;
+            if exclusion.against.iter().any(|other| stays(&self.states[other.index()])) {
                 all = false;
                 if !protected {
                     break;
                 }
-                continue;
             }
-            state.chosen = false;
-            if protected {
-                (state.refused, state.protected) = (true, true);
+            for other in &exclusion.against {
+                let state = &mut self.states[other.index()];
+                if !stays(state) {
+                    state.chosen = false;
+                    if protected {
+                        (state.refused, state.protected) = (true, true);
+                    }
+                }
             }
         }
         all
@@ -139,7 +183,7 @@ impl Walk<'_, '_> {
         for requirement in open.iter().map(|at| &relations.requirements[*at]) {
             let possible: Vec<Candidate> =
                 requirement.options.iter().copied().filter(|o| !self.states[o.index()].refused).collect();
-            let only = requirement.necessary && possible.len() == 1;
+            let only = requirement.is_necessary() && possible.len() == 1;
             if self.is_met(requirement) {
                 if protected && only && !self.states[possible[0].index()].protected {
                     self.states[possible[0].index()].protected = true;
@@ -154,7 +198,7 @@ impl Walk<'_, '_> {
                 }
                 self.choose(option)
             });
-            if !met && requirement.necessary {
+            if !met && requirement.is_necessary() {
                 all = false;
                 if !protected {
                     break;
@@ -165,20 +209,37 @@ impl Walk<'_, '_> {
     }
 
     /// The chosen candidates that something chosen has a use for, beginning with the roots: what a choice that failed
-    /// has left behind is dropped, as apt drops it.
+    /// has left behind is dropped, as apt drops it (`MarkRequired` in its depcache.cc). What is essential, or at least
+    /// recommended or suggested by something that stays, is not.
     fn needed(&mut self, roots: &[Candidate]) -> Vec<Candidate> {
+        let mut needed = self.reachable(roots, false);
+        let chosen = (0u32..).zip(&self.states).filter(|(_, state)| state.chosen).map(|(number, _)| Candidate(number));
+        let chosen: Vec<Candidate> = chosen.collect();
+        if needed.len() < chosen.len() {
+            let essential = chosen.iter().filter(|candidate| self.cache.universe.is_essential(**candidate));
+            let roots: Vec<Candidate> = roots.iter().chain(essential).copied().collect();
+            needed = self.reachable(&roots, true);
+        }
+        needed.sort_unstable();
+        needed
+    }
+
+    /// The chosen candidates that requirements lead to, and weak relations too if wanted.
+    fn reachable(&mut self, roots: &[Candidate], weakly: bool) -> Vec<Candidate> {
         let mut seen = vec![false; self.states.len()];
         let mut next: Vec<Candidate> = roots.to_vec();
-        let mut needed = Vec::new();
+        let mut reached = Vec::new();
         while let Some(candidate) = next.pop() {
             if std::mem::replace(&mut seen[candidate.index()], true) || !self.states[candidate.index()].chosen {
                 continue;
             }
-            needed.push(candidate);
+            reached.push(candidate);
             next.extend(self.cache.get(candidate).requirements.iter().flat_map(|r| r.options.iter().copied()));
+            if weakly {
+                next.extend(self.cache.universe.weakly_related(candidate));
+            }
         }
-        needed.sort_unstable();
-        needed
+        reached
     }
 }
 
@@ -188,7 +249,7 @@ pub fn is_consistent(cache: &mut RelationsCache<'_>, roots: &[Candidate], chosen
     roots.iter().all(has)
         && chosen.iter().all(|candidate| {
             let relations = cache.get(*candidate);
-            relations.requirements.iter().all(|r| !r.necessary || r.options.iter().any(has))
+            relations.requirements.iter().all(|r| !r.is_necessary() || r.options.iter().any(has))
                 && !relations.exclusions.iter().flat_map(|e| &e.against).any(has)
         })
 }

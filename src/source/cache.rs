@@ -5,11 +5,12 @@
 //!     state.json               the newest Date verified, and what to ask the mirror for a change
 //!     InRelease                or Release and Release.gpg
 //!     <sha256>                 index files, compressed as the archive has them
+//!     <sha256>.table           what resolving needs of them, to be mapped
 //! ```
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use super::http::Validators;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::durable;
+use crate::package::deb::table::Table;
 
 /// The two forms in which a Release file comes with its signature (Debian repository format, "Release files").
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,11 +115,28 @@ impl SuiteCache {
         durable::write(&self.folder.join(sha256.to_hex()), bytes)
     }
 
-    /// Removes the index files that the suite no longer names.
+    /// The table of an index file, if an earlier run kept it and it is whole.
+    pub fn table(&self, sha256: &Sha256) -> Option<Table> {
+        Table::map(&File::open(self.table_path(sha256)).ok()?).ok()
+    }
+
+    /// Keeps the table of an index file.
+    pub fn save_table(&self, sha256: &Sha256, bytes: Vec<u8>) -> Result<Table> {
+        durable::write(&self.table_path(sha256), &bytes)?;
+        Table::from_bytes(bytes)
+    }
+
+    fn table_path(&self, sha256: &Sha256) -> PathBuf {
+        self.folder.join(format!("{sha256}.table"))
+    }
+
+    /// Removes the index files that the suite no longer names, with their tables.
     pub fn remove_indexes_except(&self, named: &BTreeSet<Sha256>) -> Result<()> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Ok(()) };
         for entry in entries.flatten() {
-            let sha256 = entry.file_name().to_str().and_then(|name| name.parse::<Sha256>().ok());
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            let sha256 = name.strip_suffix(".table").unwrap_or(name).parse::<Sha256>().ok();
             if sha256.is_some_and(|sha256| !named.contains(&sha256)) {
                 remove(&entry.path())?;
             }
@@ -153,6 +172,7 @@ fn remove(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::package::deb::table;
 
     #[test]
     fn names_stay_below_the_cache() {
@@ -182,7 +202,11 @@ mod tests {
         let (old, new) = (Sha256::of(b"old"), Sha256::of(b"new"));
         cache.save_index(&old, b"old").unwrap();
         cache.save_index(&new, b"new").unwrap();
+        for sha256 in [&old, &new] {
+            cache.save_table(sha256, table::compile(&mut &b"Package: a\nVersion: 1\n"[..]).unwrap()).unwrap();
+        }
         cache.remove_indexes_except(&BTreeSet::from([new])).unwrap();
         assert!(!cache.has_index(&old) && cache.has_index(&new));
+        assert!(cache.table(&old).is_none() && cache.table(&new).is_some());
     }
 }

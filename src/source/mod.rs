@@ -11,15 +11,18 @@ pub mod openpgp;
 pub mod release;
 
 mod cache;
+mod pool;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 
 use crate::arch::Architecture;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::manifest::Archive;
+use crate::manifest::{Archive, Manifest};
+use crate::package::deb::table::Table;
 use crate::progress::Progress;
 
 use http::Client;
@@ -43,7 +46,7 @@ pub struct Context<'a> {
 }
 
 /// A verified package index.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Index {
     /// `ARCHIVE/SUITE/COMPONENT` as the lock writes it; `ARCHIVE/PATH` for a flat repository.
     pub archive: String,
@@ -61,16 +64,76 @@ pub struct Index {
     pub architecture: Architecture,
     /// The Release file's `Date`.
     pub date: Timestamp,
-    /// SHA-256 of the index file as the archive has it, compressed: what later stages key by.
+    /// SHA-256 of the index file as the archive has it, compressed; for package files, of the text made of them.
     pub sha256: Sha256,
-    /// The text, decompressed.
-    pub text: Vec<u8>,
+    /// What it says of each package.
+    pub table: Arc<Table>,
 }
 
-/// The package indexes of all suites and components of the archives for one architecture, in the manifest's order.
+impl Index {
+    /// The archive of package files that a manifest names one by one.
+    pub const LOCAL: &str = "local";
+}
+
+/// What a manifest's lock for one architecture is resolved from.
+#[derive(Clone, Debug)]
+pub struct Indexes {
+    /// The indexes of the manifest's archives for the root's architecture, then for the foreign ones; each in the
+    /// manifest's order. Package files that the manifest names come first.
+    pub packages: Vec<Index>,
+    /// Those of its tools archives; empty when tools come from `packages`.
+    pub tools: Vec<Index>,
+}
+
+/// The package indexes for each manifest and architecture. What several need is loaded once.
 ///
-/// A package can stand in more than one of them: name, version and architecture then mean the same file (Debian
+/// A package can stand in more than one index: name, version and architecture then mean the same file (Debian
 /// repository format, "Duplicate Packages").
-pub fn load_indexes(archives: &[Archive], architecture: &Architecture, context: &Context<'_>) -> Result<Vec<Index>> {
-    apt::load(archives, architecture, context)
+pub fn load_indexes(wanted: &[(&Manifest, &Architecture)], context: &Context<'_>) -> Result<Vec<Indexes>> {
+    let mut archives: Vec<(&Archive, &Architecture)> = Vec::new();
+    for (manifest, architecture) in wanted {
+        for architecture in [*architecture].into_iter().chain(&manifest.foreign_architectures) {
+            archives.extend(manifest.archives.iter().map(|archive| (archive, architecture)));
+        }
+        archives.extend(manifest.tools.archives.iter().map(|archive| (archive, *architecture)));
+    }
+    let mut loaded = load_archives(&archives, context)?.into_iter();
+    let mut next = |count: usize| loaded.by_ref().take(count).flatten().collect();
+    let mut all = Vec::new();
+    for (manifest, architecture) in wanted {
+        let mut packages = Vec::new();
+        for architecture in [*architecture].into_iter().chain(&manifest.foreign_architectures) {
+            packages.extend(pool::load_files(manifest, architecture)?);
+        }
+        let of_manifest: Vec<Index> = next(manifest.archives.len() * (1 + manifest.foreign_architectures.len()));
+        packages.extend(of_manifest);
+        all.push(Indexes { packages, tools: next(manifest.tools.archives.len()) });
+    }
+    Ok(all)
+}
+
+/// The package indexes of each archive for its architecture: of all its suites and components, in their order.
+pub fn load_archives(archives: &[(&Archive, &Architecture)], context: &Context<'_>) -> Result<Vec<Vec<Index>>> {
+    let loaded = apt::load(archives, context)?;
+    let with_pools = archives.iter().zip(loaded).map(|((archive, architecture), indexes)| match &archive.pool {
+        Some(found) => Ok(vec![pool::load_folder(archive, found, architecture)?]),
+        None => Ok(indexes),
+    });
+    with_pools.collect()
+}
+
+/// All archives that the files of a manifest's locks can come from. Those of package files have their folders' URIs.
+pub fn archives_of_files(manifest: &Manifest) -> Vec<Archive> {
+    let uris = |folder: &Path| {
+        let folder = std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.to_owned());
+        vec![http::join("file://", folder.to_string_lossy().trim_start_matches('/'))]
+    };
+    let mut archives = [manifest.archives.as_slice(), &manifest.tools.archives].concat();
+    for archive in &mut archives {
+        if let Some(pool) = &archive.pool {
+            archive.uris = uris(&pool.folder);
+        }
+    }
+    archives.push(Archive { id: Index::LOCAL.to_owned(), uris: uris(manifest.root()), ..Archive::default() });
+    archives
 }

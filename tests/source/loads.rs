@@ -1,12 +1,14 @@
 //! What is loaded, and how little is asked for.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::support::needs::needs;
 use compose::clock::Timestamp;
 use compose::digest::Sha256;
 use compose::durable;
 use compose::manifest::Archive;
+use compose::package::deb::table::Table;
 use compose::progress::Silent;
 use compose::source::http::{Client, Options};
 use compose::source::mirrors::{MirrorMap, Mirrors, load_host};
@@ -35,7 +37,7 @@ fn an_index_is_loaded_with_what_its_release_says() {
         architecture: "amd64".parse().unwrap(),
         date: at(DATE),
         sha256: Sha256::of(&file),
-        text: suite.index_text("main/binary-amd64").into_bytes(),
+        table: Arc::new(Table::of(&suite.index_text("main/binary-amd64")).unwrap()),
     };
     assert_eq!(indexes, [expected]);
 }
@@ -62,7 +64,8 @@ fn a_changed_suite_replaces_the_old_indexes() {
     suite.date = at("2026-11-14T10:00:00Z");
     suite.write(&scene.root(), &scene.key, SignedAs::Inline);
     let new = scene.load().unwrap();
-    assert!(String::from_utf8_lossy(&new[0].text).contains("Package: more"));
+    let view = new[0].table.view();
+    assert!(view.rows.iter().any(|row| view.name(row.name) == "more"));
     let kept = scene.folder.path().join("cache/debian/trixie");
     assert!(kept.join(new[0].sha256.to_hex()).exists());
     assert!(!kept.join(old[0].sha256.to_hex()).exists());
@@ -104,7 +107,7 @@ fn every_compression_is_read_and_the_best_is_preferred() {
         let mut suite = scene.suite();
         suite.suffixes = suffixes.to_vec();
         suite.write(&scene.root(), &scene.key, SignedAs::Inline);
-        assert_eq!(scene.load().unwrap()[0].text, suite.index_text("main/binary-amd64").into_bytes());
+        assert_eq!(*scene.load().unwrap()[0].table, Table::of(&suite.index_text("main/binary-amd64")).unwrap());
         let last = scene.requests().pop().unwrap();
         assert_eq!(last, (format!("/debian/dists/trixie/main/binary-amd64/Packages{best}"), 200));
     }
@@ -191,7 +194,12 @@ fn a_damaged_cache_is_fetched_again() {
     scene.publish();
     let first = scene.load().unwrap();
     let cache = scene.folder.path().join("cache/debian/trixie");
-    durable::write(&cache.join(first[0].sha256.to_hex()), b"damage").unwrap();
+    let index = cache.join(first[0].sha256.to_hex());
+    let table = index.with_extension("table");
+    durable::write(&table, b"damage").unwrap();
+    assert_eq!(scene.load().unwrap(), first, "from the index");
+    durable::write(&table, b"damage").unwrap();
+    durable::write(&index, b"damage").unwrap();
     edit(&cache.join("InRelease"), |text| text.replace("Origin: Test", "Origin: Best"));
     assert_eq!(scene.load().unwrap(), first);
 }
@@ -208,6 +216,7 @@ fn the_hosts_own_archive_is_loaded() {
     }
     let archive = Archive {
         id: "debian".to_owned(),
+        pool: None,
         suites: vec!["trixie".to_owned()],
         components: vec!["main".to_owned()],
         signed_by: Some(keyring.to_owned()),
@@ -222,13 +231,14 @@ fn the_hosts_own_archive_is_loaded() {
     let now = Timestamp::now();
     let mut context =
         Context { client: &client, mirrors: &mirrors, cache: cache.path(), offline: false, now, progress: &Silent };
-    let archives = [archive];
     let architecture = "amd64".parse().unwrap();
-    let indexes = source::load_indexes(&archives, &architecture, &context).unwrap();
+    let archives = [(&archive, &architecture)];
+    let mut loaded = source::load_archives(&archives, &context).unwrap();
+    let indexes = loaded.remove(0);
     assert_eq!(indexes.len(), 1);
     assert_eq!((indexes[0].archive.as_str(), indexes[0].codename.as_str()), ("debian/trixie/main", "trixie"));
-    assert!(indexes[0].text.starts_with(b"Package: "));
-    assert_eq!(source::load_indexes(&archives, &architecture, &context).unwrap(), indexes);
+    assert!(indexes[0].table.view().rows.len() > 10_000);
+    assert_eq!(source::load_archives(&archives, &context).unwrap(), std::slice::from_ref(&indexes));
     context.offline = true;
-    assert_eq!(source::load_indexes(&archives, &architecture, &context).unwrap(), indexes);
+    assert_eq!(source::load_archives(&archives, &context).unwrap(), std::slice::from_ref(&indexes));
 }

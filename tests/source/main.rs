@@ -48,6 +48,7 @@ impl Scene {
         let server = HttpServer::serve(&folder.path().join("mirror"));
         let archive = Archive {
             id: "debian".to_owned(),
+            pool: None,
             suites: vec!["trixie".to_owned()],
             components: vec!["main".to_owned()],
             signed_by: Some(keyring),
@@ -90,7 +91,8 @@ impl Scene {
             now: self.now,
             progress: &Silent,
         };
-        source::load_indexes(std::slice::from_ref(&self.archive), &"amd64".parse().unwrap(), &context)
+        let mut loaded = source::load_archives(&[(&self.archive, &"amd64".parse().unwrap())], &context)?;
+        Ok(loaded.remove(0))
     }
 
     /// The error of loading, with what differs from run to run replaced by words.

@@ -202,7 +202,10 @@ fn offline_uses_the_cache_and_names_all_that_it_lacks() {
     assert_eq!(scene.load().unwrap(), first);
     assert_eq!(scene.requests(), []);
     let cache = scene.folder.path().join("cache/debian/trixie");
-    std::fs::remove_file(cache.join(first[0].sha256.to_hex())).unwrap();
+    let index = cache.join(first[0].sha256.to_hex());
+    std::fs::remove_file(&index).unwrap();
+    assert_eq!(scene.load().unwrap(), first, "from the table");
+    std::fs::remove_file(index.with_extension("table")).unwrap();
     scene.archive.suites = vec!["trixie-updates".to_owned(), "trixie".to_owned()];
     assert_eq!(
         scene.refusal(),

@@ -38,6 +38,30 @@ pub fn unpack(file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
     }
 }
 
+/// The text of the control file and its modification time in seconds since 1970; the data part is not read.
+pub fn control(file: &mut File) -> Result<(String, i64)> {
+    const LIMIT: u64 = 1 << 20;
+    file.rewind()?;
+    let mut archive = ar::Archive::new(BufReader::with_capacity(1 << 16, file));
+    while let Some(entry) = archive.next_entry() {
+        let entry = entry.context("not a Debian package: no ar archive, or a truncated one")?;
+        let name = String::from_utf8_lossy(entry.header().identifier()).trim_end_matches('/').to_owned();
+        let Some(compression) = name.strip_prefix("control.tar") else { continue };
+        let mut archive = tar::Archive::new(decompress(compression, entry)?);
+        for member in archive.entries()? {
+            let member = member.context("the tar archive is damaged or truncated")?;
+            if safe_path(&member.path_bytes())? == "control" {
+                let time = member.header().mtime().context("the header of `control` is damaged")?;
+                let mut text = String::new();
+                member.take(LIMIT).read_to_string(&mut text).context("cannot read `control`")?;
+                return Ok((text, i64::try_from(time).unwrap_or(i64::MAX)));
+            }
+        }
+        bail!("{name} has no member `control`");
+    }
+    bail!("the archive has no member `control.tar`: not a Debian package, or a truncated one")
+}
+
 fn check_version(entry: &mut impl Read) -> Result<()> {
     let mut text = String::new();
     entry.take(64).read_to_string(&mut text).context("in debian-binary")?;

@@ -31,6 +31,9 @@ pub(super) fn write(packages: &[Unpacked], lost: &[BTreeSet<String>]) -> Result<
         }
     }
     add("status".to_owned(), DatabaseContent::Bytes(status.into_bytes()));
+    if let Some(text) = architectures(packages) {
+        add("arch".to_owned(), DatabaseContent::Bytes(text.into_bytes()));
+    }
     add("info/format".to_owned(), DatabaseContent::Bytes(b"1\n".to_vec()));
     for (path, text) in trigger_interests(packages) {
         add(format!("triggers/{path}"), DatabaseContent::Bytes(text.into_bytes()));
@@ -42,6 +45,14 @@ pub(super) fn write(packages: &[Unpacked], lost: &[BTreeSet<String>]) -> Result<
         add(path.to_owned(), DatabaseContent::Directory);
     }
     Ok(files)
+}
+
+/// The list that `dpkg --add-architecture` keeps, dpkg's own architecture first; none where all packages are of that.
+fn architectures(packages: &[Unpacked]) -> Option<String> {
+    let own = packages.iter().find(|package| package.name == "dpkg")?.architecture.as_str();
+    let foreign: BTreeSet<&str> = packages.iter().map(|package| package.architecture.as_str()).collect();
+    let foreign: Vec<&str> = foreign.into_iter().filter(|name| ![own, "all"].contains(name)).collect();
+    (!foreign.is_empty()).then(|| format!("{own}\n{}\n", foreign.join("\n")))
 }
 
 /// A package's paragraph in `status`: the control file's with `Status` and `Conffiles`.

@@ -147,8 +147,9 @@ impl Installation for Deb {
             }
         }
         if !has("base-files") || has("usr-is-merged") || has("usrmerge") {
-            // The packages' own architecture: any but `all`.
-            let own = self.packages.iter().map(|p| p.architecture.as_str()).find(|a| *a != "all");
+            // The root's architecture is dpkg's; a set without it has no other than its own and `all`.
+            let dpkg = self.packages.iter().find(|p| p.name == "dpkg");
+            let own = dpkg.into_iter().chain(&self.packages).map(|p| p.architecture.as_str()).find(|a| *a != "all");
             links.extend(usr_links(own.unwrap_or("all")));
         }
         links.into_iter().map(|name| (name.to_owned(), format!("usr/{name}"))).collect()

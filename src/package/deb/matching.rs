@@ -1,39 +1,39 @@
 //! Which candidates a relation means (Debian Policy 7; for Multi-Arch, deb-control(5)), and in which order apt would try
 //! them.
 
-use super::index::MultiArch;
-use super::relation::{Relation, alternatives};
-use super::universe::{DebUniverse, Provider};
-use crate::package::universe::{Candidate, Requirement};
+use super::relation::Relation;
+use super::table::{Alternative, MultiArch};
+use super::universe::{DebUniverse, Named, Provider, together};
+use crate::package::universe::Candidate;
 
 impl DebUniverse<'_> {
-    /// A member of a relation field of a package of architecture `of`, with all candidates that satisfy it: those of the
-    /// first alternative first.
-    pub(super) fn requirement(&self, verb: &'static str, necessary: bool, member: &str, of: &str) -> Requirement {
+    /// All candidates that satisfy a member of a relation field of a package of architecture `of`: those of the first
+    /// alternative first.
+    pub(super) fn options(&self, owner: Candidate, member: &[Alternative], of: &str) -> Vec<Candidate> {
         let mut options: Vec<Candidate> = Vec::new();
-        for relation in alternatives(member).flatten() {
-            for candidate in self.satisfying(&relation, of) {
+        for alternative in member {
+            for candidate in self.satisfying(&self.look_up(owner, alternative), of) {
                 if !options.contains(&candidate) {
                     options.push(candidate);
                 }
             }
         }
-        let text = member.split_whitespace().collect::<Vec<_>>().join(" ");
-        Requirement { verb, text, necessary, options }
+        options
     }
 
     /// The candidates that satisfy a relation, in apt's order of preference (`CompareProviders` in its
     /// apt-pkg/depcache.cc): the package of that name before those that provide it, then the essential, the protected,
     /// those of the root's architecture, the higher priority. What is still tied goes by apt's last resort: the package
     /// that the indexes mention last comes first.
-    fn satisfying(&self, relation: &Relation<'_>, of: &str) -> Vec<Candidate> {
+    pub(super) fn satisfying(&self, named: &Named<'_, '_>, of: &str) -> Vec<Candidate> {
+        let relation = &named.relation;
         let mut found: Vec<Candidate> = Vec::new();
-        for candidate in self.bearing_name(relation) {
+        for candidate in self.bearing_name(named) {
             if self.architecture_fits(candidate, relation, of, false) {
                 found.push(candidate);
             }
         }
-        for provider in self.providing(relation) {
+        for provider in providing(named) {
             if !found.contains(&provider.candidate)
                 && self.architecture_fits(provider.candidate, relation, of, provider.any)
             {
@@ -43,8 +43,8 @@ impl DebUniverse<'_> {
         if found.len() > 1 {
             let rank = |candidate: &Candidate| {
                 let entry = self.entry(*candidate);
-                let foreign = entry.architecture != self.architecture;
-                (entry.name != relation.name, !entry.row.essential, !entry.row.protected, foreign, entry.row.priority)
+                let (row, foreign) = (entry.row, entry.architecture != self.architecture);
+                (entry.name != relation.name, !row.essential(), !row.protected(), foreign, row.priority())
             };
             found.sort_by(|a, b| {
                 rank(a).cmp(&rank(b)).then_with(|| self.first_mention(*b).cmp(&self.first_mention(*a)))
@@ -55,57 +55,42 @@ impl DebUniverse<'_> {
 
     /// Whether any candidate satisfies a relation of a package of the root's architecture.
     pub(super) fn is_satisfied(&self, relation: &Relation<'_>) -> bool {
-        let fits = |candidate, any| self.architecture_fits(candidate, relation, self.architecture, any);
-        self.bearing_name(relation).any(|candidate| fits(candidate, false))
-            || self.providing(relation).any(|provider| fits(provider.candidate, provider.any))
+        let named = self.look_up_relation(*relation);
+        !self.satisfying(&named, self.architecture).is_empty()
     }
 
     /// The candidates that a Conflicts or Breaks of `owner` rules out: of any architecture, and never itself
     /// (Debian Policy 7.4, 7.6.2).
-    pub(super) fn ruled_out(&self, relation: &Relation<'_>, owner: Candidate) -> Vec<Candidate> {
+    pub(super) fn ruled_out(&self, owner: Candidate, member: &[Alternative]) -> Vec<Candidate> {
         let own = self.entry(owner).name;
-        let architecture_fits = |candidate: Candidate| match relation.qualifier {
-            None | Some("any") => true,
-            Some("native") => self.entry(candidate).architecture == self.architecture,
-            Some(named) => self.entry(candidate).architecture == named,
-        };
-        let mut found: Vec<Candidate> =
-            self.bearing_name(relation).chain(self.providing(relation).map(|p| p.candidate)).collect();
-        found.retain(|&candidate| self.entry(candidate).name != own && architecture_fits(candidate));
+        let mut found: Vec<Candidate> = Vec::new();
+        for alternative in member {
+            let named = self.look_up(owner, alternative);
+            let architecture_fits = |candidate: Candidate| match named.relation.qualifier {
+                None | Some("any") => true,
+                Some("native") => self.entry(candidate).architecture == self.architecture,
+                Some(architecture) => self.entry(candidate).architecture == architecture,
+            };
+            let bearing = self.bearing_name(&named).chain(providing(&named).map(|provider| provider.candidate));
+            found.extend(bearing.filter(|&c| self.entry(c).name != own && architecture_fits(c)));
+        }
         found.sort_unstable();
         found.dedup();
         found
     }
 
-    /// Other architectures' instances of the same package: of one with `Multi-Arch: same`, those of another version
-    /// (deb-control(5)); of any other package, all.
+    /// Other architectures' instances of the same package that it cannot be installed together with.
     pub(super) fn siblings_ruled_out(&self, candidate: Candidate) -> Vec<Candidate> {
         let entry = self.entry(candidate);
-        let together = |other: Candidate| {
-            let other = self.entry(other);
-            entry.row.multi_arch == MultiArch::Same
-                && other.row.multi_arch == MultiArch::Same
-                && entry.version == other.version
-        };
-        self.named(entry.name).filter(|&other| other != candidate && !together(other)).collect()
+        let namesakes = self.namesakes(candidate);
+        namesakes.filter(|&other| other != candidate && !together(entry, self.entry(other))).collect()
     }
 
     /// Packages with the relation's name and a version that fits.
-    fn bearing_name(&self, relation: &Relation<'_>) -> impl Iterator<Item = Candidate> {
-        let version = relation.version;
-        self.named(relation.name).filter(move |candidate| {
+    fn bearing_name(&self, named: &Named<'_, '_>) -> impl Iterator<Item = Candidate> {
+        let version = named.relation.version;
+        named.candidates().filter(move |candidate| {
             version.is_none_or(|(operator, wanted)| operator.holds(self.entry(*candidate).version, wanted))
-        })
-    }
-
-    /// Packages that provide the relation's name, in a version that fits: a relation with a version needs a provided
-    /// version (Debian Policy 7.5).
-    fn providing(&self, relation: &Relation<'_>) -> impl Iterator<Item = &Provider<'_>> {
-        let version = relation.version;
-        self.providers(relation.name).iter().filter(move |provider| match (version, provider.version) {
-            (None, _) => true,
-            (Some((operator, wanted)), Some(provided)) => operator.holds(provided, wanted),
-            (Some(_), None) => false,
         })
     }
 
@@ -114,10 +99,21 @@ impl DebUniverse<'_> {
     fn architecture_fits(&self, candidate: Candidate, relation: &Relation<'_>, of: &str, any: bool) -> bool {
         let entry = self.entry(candidate);
         match relation.qualifier {
-            None => entry.architecture == of || entry.row.multi_arch == MultiArch::Foreign,
-            Some("any") => entry.row.multi_arch == MultiArch::Allowed || any,
+            None => entry.architecture == of || entry.row.multi_arch() == MultiArch::Foreign,
+            Some("any") => entry.row.multi_arch() == MultiArch::Allowed || any,
             Some("native") => entry.architecture == self.architecture,
             Some(named) => entry.architecture == named,
         }
     }
+}
+
+/// Packages that provide the relation's name, in a version that fits: a relation with a version needs a provided version
+/// (Debian Policy 7.5).
+fn providing<'n, 'u, 'a>(named: &'n Named<'u, 'a>) -> impl Iterator<Item = &'u Provider<'a>> + use<'n, 'u, 'a> {
+    let version = named.relation.version;
+    named.providers.iter().filter(move |provider| match (version, provider.version) {
+        (None, _) => true,
+        (Some((operator, wanted)), Some(provided)) => operator.holds(provided, wanted),
+        (Some(_), None) => false,
+    })
 }

@@ -19,8 +19,12 @@ impl DebUniverse<'_> {
                 return Some(Remedy::Include(relation.name.to_owned()));
             }
             let (operator, version) = relation.version?;
-            let version = Some((operator.as_str().to_owned(), version.to_owned()));
-            Some(Remedy::Request(PackageRequest { name: relation.name.to_owned(), version }))
+            Some(Remedy::Request(PackageRequest {
+                name: relation.name.to_owned(),
+                architecture: relation.qualifier.filter(|q| !["any", "native"].contains(q)).map(str::to_owned),
+                version: Some((operator.as_str().to_owned(), version.to_owned())),
+                ..PackageRequest::default()
+            }))
         };
         alternatives(text).flatten().filter_map(remedy).collect()
     }
@@ -31,7 +35,7 @@ impl DebUniverse<'_> {
         let mut requests: Vec<PackageRequest> = Vec::new();
         for version in self.versions_of(entry.name).filter(|version| *version != entry.version) {
             let version = Some(("=".to_owned(), version.to_owned()));
-            let request = PackageRequest { name: entry.name.to_owned(), version };
+            let request = PackageRequest { name: entry.name.to_owned(), version, ..PackageRequest::default() };
             if !requests.contains(&request) {
                 requests.push(request);
             }

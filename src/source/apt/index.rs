@@ -1,6 +1,7 @@
 //! Package indexes: which of a suite's index files are wanted, and their bytes by SHA-256, from the cache or a mirror.
 
-use std::io::Read;
+use std::io::{BufReader, Read};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 
@@ -10,6 +11,8 @@ use super::suite::Suite;
 use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::error::Hint;
+use crate::manifest::Archive;
+use crate::package::deb::table::{self, Table};
 use crate::progress::Task;
 use crate::source::{Context, Index};
 
@@ -30,13 +33,16 @@ const COMPRESSIONS: [(Compression, &str); 4] =
 #[derive(Debug)]
 pub struct Wanted<'a> {
     suite: &'a Suite<'a>,
+    archive: &'a Archive,
+    architecture: &'a Architecture,
     component: Option<&'a str>,
     /// Path relative to the Release file.
     path: String,
     compression: Compression,
     /// Size of the file in bytes, compressed.
     pub size: u64,
-    sha256: Sha256,
+    /// SHA-256 of the file, compressed.
+    pub sha256: Sha256,
 }
 
 /// The index files of a suite for an architecture, in the order of the manifest's components.
@@ -44,18 +50,22 @@ pub struct Wanted<'a> {
 /// Packages for all architectures stand in each architecture's index. They stand in `binary-all` too, or only there, where
 /// the Release file has `all` among its architectures and does not say `No-Support-for-Architecture-all: Packages`
 /// (Debian repository format, "Architectures"); a `binary-all` that is merely listed may not even be on the mirrors.
-pub fn wanted<'a>(suite: &'a Suite<'a>, architecture: &Architecture) -> Result<Vec<Wanted<'a>>> {
+pub fn wanted<'a>(
+    suite: &'a Suite<'a>,
+    archive: &'a Archive,
+    architecture: &'a Architecture,
+) -> Result<Vec<Wanted<'a>>> {
     let (source, release) = (&suite.source, &suite.release);
+    let best = |component: Option<&'a str>, plain: &str| best(suite, archive, architecture, component, plain);
     if source.is_flat() {
-        let index = best(suite, None, "Packages").with_context(|| {
-            format!("the flat repository `{}` of the archive `{}` lists no Packages", source.name, source.archive.id)
+        let index = best(None, "Packages").with_context(|| {
+            format!("the flat repository `{}` of the archive `{}` lists no Packages", source.name, archive.id)
         })?;
         return Ok(vec![index]);
     }
     let mut all = Vec::new();
-    for component in &source.archive.components {
-        let of =
-            |architecture: &str| best(suite, Some(component), &format!("{component}/binary-{architecture}/Packages"));
+    for component in &archive.components {
+        let of = |architecture: &str| best(Some(component), &format!("{component}/binary-{architecture}/Packages"));
         let own = of(architecture.as_str());
         let apart = !release.all_in_each && release.architectures.iter().any(|name| name == "all");
         let independent = if apart { of("all") } else { None };
@@ -64,11 +74,11 @@ pub fn wanted<'a>(suite: &'a Suite<'a>, architecture: &Architecture) -> Result<V
                 "suite `{}` of the archive `{}` has no component `{component}` for {architecture}: its components are {}, \
                  its architectures {}",
                 source.name,
-                source.archive.id,
+                archive.id,
                 release.components.join(", "),
                 release.architectures.join(", ")
             ))
-            .hint(|| format!("check `components:` of the archive `{}` and `architectures:` in the manifest", source.archive.id));
+            .hint(|| format!("check `components:` of the archive `{}` and `architectures:` in the manifest", archive.id));
         }
         all.extend(own.into_iter().chain(independent));
     }
@@ -76,13 +86,19 @@ pub fn wanted<'a>(suite: &'a Suite<'a>, architecture: &Architecture) -> Result<V
 }
 
 /// The listed file with the preferred compression.
-fn best<'a>(suite: &'a Suite<'a>, component: Option<&'a str>, plain: &str) -> Option<Wanted<'a>> {
+fn best<'a>(
+    suite: &'a Suite<'a>,
+    archive: &'a Archive,
+    architecture: &'a Architecture,
+    component: Option<&'a str>,
+    plain: &str,
+) -> Option<Wanted<'a>> {
     COMPRESSIONS.iter().find_map(|(compression, suffix)| {
         // A flat repository may list its files with the folder that it is itself.
         [format!("{plain}{suffix}"), format!("./{plain}{suffix}")].into_iter().find_map(|path| {
             let (size, sha256) = *suite.release.files.get(&path)?;
             let path = path.trim_start_matches("./").to_owned();
-            Some(Wanted { suite, component, path, compression: *compression, size, sha256 })
+            Some(Wanted { suite, archive, architecture, component, path, compression: *compression, size, sha256 })
         })
     })
 }
@@ -93,36 +109,48 @@ impl Wanted<'_> {
         self.suite.source.cache.has_index(&self.sha256)
     }
 
-    /// The index, from the cache or a mirror. The task hears of the bytes fetched.
-    pub fn load(&self, architecture: &Architecture, context: &Context<'_>, task: &dyn Task) -> Result<Found<Index>> {
+    /// The index's table, from the cache or a mirror. The task hears of the bytes fetched.
+    pub fn load(&self, context: &Context<'_>, task: &dyn Task) -> Result<Found<Table>> {
         let cache = &self.suite.source.cache;
-        let bytes = match cache.index(&self.sha256)? {
-            Some(bytes) => bytes,
-            None if context.offline => {
-                return Ok(Found::Missing(format!("{} ({})", self.archive(), self.suite.source.path_of(&self.path))));
-            }
-            None => {
-                let bytes = self.fetch(context, task)?;
-                cache.save_index(&self.sha256, &bytes)?;
-                bytes
-            }
-        };
-        let text = decompress(self.compression, bytes)
-            .with_context(|| format!("cannot decompress {} of {}", self.path, self.archive()))?;
+        if let Some(table) = cache.table(&self.sha256) {
+            return Ok(Found::Here(table));
+        }
+        if context.offline && !self.is_cached() {
+            return Ok(Found::Missing(format!("{} ({})", self.archive(), self.suite.source.path_of(&self.path))));
+        }
+        let bytes = self.bytes(context, task)?;
+        let table = compile(self.compression, &bytes)
+            .with_context(|| format!("cannot read {} of {}", self.path, self.archive()))?;
+        cache.save_table(&self.sha256, table).map(Found::Here)
+    }
+
+    /// The index, with its table.
+    pub fn index(&self, table: Arc<Table>) -> Index {
         let (source, release) = (&self.suite.source, &self.suite.release);
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| source.name.to_owned());
-        Ok(Found::Here(Index {
+        Index {
             archive: self.archive(),
             suite: named(&release.suite),
             codename: named(&release.codename),
-            priority: source.archive.priority,
+            priority: self.archive.priority,
             not_automatic: release.not_automatic,
             but_automatic_upgrades: release.but_automatic_upgrades,
-            architecture: architecture.clone(),
+            architecture: self.architecture.clone(),
             date: release.date,
             sha256: self.sha256,
-            text,
-        }))
+            table,
+        }
+    }
+
+    /// The verified bytes of the file, from the cache or a mirror.
+    fn bytes(&self, context: &Context<'_>, task: &dyn Task) -> Result<Vec<u8>> {
+        let cache = &self.suite.source.cache;
+        if let Some(bytes) = cache.index(&self.sha256)? {
+            return Ok(bytes);
+        }
+        let bytes = self.fetch(context, task)?;
+        cache.save_index(&self.sha256, &bytes)?;
+        Ok(bytes)
     }
 
     /// `ARCHIVE/SUITE/COMPONENT`, for a flat repository `ARCHIVE/PATH`.
@@ -178,13 +206,13 @@ impl Wanted<'_> {
     }
 }
 
-fn decompress(compression: Compression, bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::with_capacity(bytes.len() * 5);
-    match compression {
-        Compression::None => return Ok(bytes),
-        Compression::Xz => xz2::read::XzDecoder::new_multi_decoder(&bytes[..]).read_to_end(&mut text)?,
-        Compression::Zstd => zstd::stream::read::Decoder::new(&bytes[..])?.read_to_end(&mut text)?,
-        Compression::Gzip => flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text)?,
+/// The table of a compressed index, as bytes. The text is never whole in memory.
+fn compile(compression: Compression, bytes: &[u8]) -> Result<Vec<u8>> {
+    let text: Box<dyn Read + '_> = match compression {
+        Compression::None => Box::new(bytes),
+        Compression::Xz => Box::new(xz2::read::XzDecoder::new_multi_decoder(bytes)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(bytes).context("cannot decompress it")?),
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
     };
-    Ok(text)
+    table::compile(&mut BufReader::with_capacity(1 << 17, text))
 }

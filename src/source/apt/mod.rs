@@ -3,21 +3,27 @@
 mod index;
 mod suite;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use rayon::prelude::*;
 
 use self::index::Wanted;
-use self::suite::Suite;
+use self::suite::{Suite, SuiteSource};
 use super::{Context, Index};
 use crate::arch::Architecture;
+use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::Archive;
+use crate::package::deb::table::Table;
 use crate::progress::{Task, Unit};
 
 /// How many suites or indexes are fetched at a time; the wait is for mirrors, not for this host.
 const CONNECTIONS: usize = 8;
+
+/// Tables by the digests of their indexes.
+type Tables = BTreeMap<Sha256, Arc<Table>>;
 
 /// What a step can give besides an error.
 enum Found<T> {
@@ -27,39 +33,60 @@ enum Found<T> {
     Missing(String),
 }
 
-/// The package indexes of all archives for an architecture.
-pub fn load(archives: &[Archive], architecture: &Architecture, context: &Context<'_>) -> Result<Vec<Index>> {
+/// The package indexes of each archive for its architecture. A suite that several ask for is asked for once, and an index
+/// held once.
+pub fn load(wanted: &[(&Archive, &Architecture)], context: &Context<'_>) -> Result<Vec<Vec<Index>>> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(CONNECTIONS)
         .build()
         .context("cannot start the threads that load indexes")?;
     pool.install(|| {
-        let mut suites = Vec::new();
-        for archive in archives {
-            suites.extend(suite::suites_of(archive, context)?);
+        let mut sources: Vec<SuiteSource<'_>> = Vec::new();
+        for (archive, _) in wanted.iter().filter(|(archive, _)| archive.pool.is_none()) {
+            for source in suite::suites_of(archive, context)? {
+                if !sources.iter().any(|known| known.is_same(&source)) {
+                    sources.push(source);
+                }
+            }
         }
-        let (suites, mut missing) = split(suites.into_par_iter().map(|suite| suite.update(context)).collect())?;
-        let mut wanted = Vec::new();
-        for suite in &suites {
-            wanted.extend(index::wanted(suite, architecture)?);
+        let (suites, mut missing) = split(sources.into_par_iter().map(|suite| suite.update(context)).collect())?;
+        let mut indexes = Vec::new();
+        for (archive, architecture) in wanted {
+            let mut of_archive = Vec::new();
+            for name in &archive.suites {
+                if let Some(suite) = suites.iter().find(|suite| suite.source.is_of(archive, name)) {
+                    of_archive.extend(index::wanted(suite, archive, architecture)?);
+                }
+            }
+            indexes.push(of_archive);
         }
-        let (indexes, missing_indexes) = split(load_wanted(&wanted, architecture, context))?;
+        let (tables, missing_indexes) = load_tables(&indexes, context)?;
         missing.extend(missing_indexes);
         if !missing.is_empty() {
             return Err(anyhow!("not in the cache, and offline nothing is fetched: {}", missing.join(", ")))
                 .hint(|| "run the same command without --offline");
         }
         suites.iter().try_for_each(forget_old_indexes)?;
-        Ok(indexes)
+        let index = |wanted: &Wanted<'_>| Some(wanted.index(tables.get(&wanted.sha256)?.clone()));
+        Ok(indexes.iter().map(|of_archive| of_archive.iter().filter_map(index).collect()).collect())
     })
 }
 
-fn load_wanted(wanted: &[Wanted<'_>], architecture: &Architecture, context: &Context<'_>) -> Vec<Result<Found<Index>>> {
-    let to_fetch: u64 = wanted.iter().filter(|wanted| !wanted.is_cached()).map(|wanted| wanted.size).sum();
+/// The tables of indexes by the indexes' digests, each loaded once; and the names of those missing.
+fn load_tables(indexes: &[Vec<Wanted<'_>>], context: &Context<'_>) -> Result<(Tables, Vec<String>)> {
+    let distinct: BTreeMap<Sha256, &Wanted<'_>> = indexes.iter().flatten().map(|w| (w.sha256, w)).collect();
+    let to_fetch: u64 = distinct.values().filter(|wanted| !wanted.is_cached()).map(|wanted| wanted.size).sum();
     let task: Option<Box<dyn Task>> =
         (to_fetch > 0 && !context.offline).then(|| context.progress.task("package indexes", Unit::Bytes, to_fetch));
     let task = task.as_deref().unwrap_or(&crate::progress::Silent);
-    wanted.par_iter().map(|wanted| wanted.load(architecture, context, task)).collect()
+    let load = |(sha256, wanted): (&Sha256, &&Wanted<'_>)| {
+        Ok(match wanted.load(context, task)? {
+            Found::Here(table) => Found::Here((*sha256, Arc::new(table))),
+            Found::Missing(name) => Found::Missing(name),
+        })
+    };
+    let (tables, missing) = split(distinct.par_iter().map(load).collect())?;
+    Ok((tables.into_iter().collect(), missing))
 }
 
 /// The things here and the names of those missing; the first error, if there is one.

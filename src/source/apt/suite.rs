@@ -72,6 +72,20 @@ pub fn suites_of<'a>(archive: &'a Archive, context: &Context<'_>) -> Result<Vec<
 }
 
 impl<'a> SuiteSource<'a> {
+    /// Whether another is found and verified alike.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.is_of(other.archive, other.name)
+    }
+
+    /// Whether this is a suite of an archive, or of one that is found and verified alike.
+    pub fn is_of(&self, archive: &Archive, name: &str) -> bool {
+        let trust = |archive: &'_ Archive| (archive.signed_by.clone(), archive.trusted, archive.check_valid_until);
+        self.name == name
+            && self.archive.id == archive.id
+            && self.archive.uris == archive.uris
+            && trust(self.archive) == trust(archive)
+    }
+
     /// The path of a file of this suite below the archive's root; a flat repository's suite is itself such a path
     /// (sources.list(5): an exact path that ends with `/`).
     pub fn path_of(&self, file: &str) -> String {

@@ -1,0 +1,165 @@
+//! How a report is made of locks: the changes of each, gathered by source package, then those that are the same in several
+//! locks merged.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    BeforeAndAfter, FileChange, FileState, LockState, PackageChange, Place, Report, Section, SourceChange, State, Sums,
+};
+use crate::diff::why::Chains;
+use crate::diff::{Change, Kind, changes};
+use crate::lock::{Lock, Package};
+use crate::package::{Format, printable};
+
+/// Compares locks with those that were in their places.
+pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>) -> Report {
+    let mut states = Vec::new();
+    let mut merged: BTreeMap<Key, SourceChange> = BTreeMap::new();
+    for (old, new) in locks {
+        let state = LockState::new(old, new);
+        let empty: &[Package] = &[];
+        let (packages, tools) = old.map_or((empty, empty), |old| (&old.packages, &old.tools));
+        for (section, old, new_list) in [(Section::Root, packages, &new.packages), (Section::Tools, tools, &new.tools)]
+        {
+            for change in by_source(&Place { lock: state.lock.clone(), section }, new.format, old, new_list) {
+                match merged.entry(Key::of(&change)) {
+                    Entry::Vacant(place) => drop(place.insert(change)),
+                    Entry::Occupied(mut place) => place.get_mut().merge(change),
+                }
+            }
+        }
+        states.push(state);
+    }
+    Report { locks: states, changes: merged.into_values().collect() }
+}
+
+/// What makes changes in two locks the same, in the report's order.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    ordinary: bool,
+    kind: Kind,
+    source: String,
+    format: Format,
+    archive: String,
+    versions: BTreeSet<(Option<String>, Option<String>)>,
+}
+
+impl Key {
+    fn of(change: &SourceChange) -> Self {
+        Self {
+            ordinary: !change.security,
+            kind: change.kind,
+            source: change.source.clone(),
+            format: change.format,
+            archive: change.archive.clone(),
+            versions: change.packages.iter().map(|p| (p.from.clone(), p.to.clone())).collect(),
+        }
+    }
+}
+
+/// The changes of one list of one lock, gathered by source package.
+fn by_source(place: &Place, format: Format, old: &[Package], new: &[Package]) -> Vec<SourceChange> {
+    let (chains_before, chains_now) = (Chains::new(old, place.section), Chains::new(new, place.section));
+    let mut gathered: BTreeMap<(Kind, &str, &str), SourceChange> = BTreeMap::new();
+    for Change { kind, old: before, new: now } in changes(format, old, new) {
+        let Some(package) = now.or(before) else { continue };
+        let source = package.source.as_deref().unwrap_or(&package.name);
+        let change = gathered.entry((kind, source, &package.archive)).or_insert_with(|| SourceChange {
+            kind,
+            security: is_security(&package.archive) && !matches!(kind, Kind::Removed | Kind::Moved),
+            format,
+            source: printable(source),
+            archive: printable(&package.archive),
+            places: vec![place.clone()],
+            packages: Vec::new(),
+            changelog: None,
+        });
+        let why = match kind {
+            Kind::Added => Some(chains_now.arrived(package)),
+            Kind::Removed => Some(chains_before.left(package, new)),
+            _ => None,
+        };
+        change.packages.push(PackageChange {
+            name: printable(&package.name),
+            from: before.map(|p| printable(&p.version)),
+            to: now.map(|p| printable(&p.version)),
+            files: vec![FileChange {
+                places: vec![place.clone()],
+                old: before.map(FileState::of),
+                new: now.map(FileState::of),
+                why,
+            }],
+        });
+    }
+    gathered.into_values().collect()
+}
+
+/// Whether an archive's id or its suite is one for security updates, by the name that Debian and its derivatives give it.
+fn is_security(archive: &str) -> bool {
+    archive.split('/').take(2).any(|part| part.ends_with("-security"))
+}
+
+impl LockState {
+    fn new(old: Option<&Lock>, new: &Lock) -> Self {
+        let sums = |list: &[Package]| Sums {
+            packages: list.len(),
+            size: list.iter().map(|p| p.size).sum(),
+            installed_size: list.iter().map(|p| p.installed_size).sum(),
+        };
+        Self {
+            lock: format!("{}.{}", new.manifest, new.architecture),
+            manifest: new.manifest.clone(),
+            architecture: new.architecture.clone(),
+            state: match old {
+                None => State::New,
+                Some(old) if old == new => State::Current,
+                Some(_) => State::Changed,
+            },
+            root: BeforeAndAfter {
+                before: old.map(|old| sums(&old.packages)).unwrap_or_default(),
+                after: sums(&new.packages),
+            },
+            tools: BeforeAndAfter {
+                before: old.map(|old| sums(&old.tools)).unwrap_or_default(),
+                after: sums(&new.tools),
+            },
+        }
+    }
+}
+
+impl SourceChange {
+    /// Takes in the same change of another place.
+    fn merge(&mut self, other: Self) {
+        self.places.extend(other.places);
+        for package in other.packages {
+            let same =
+                |p: &&mut PackageChange| (&p.name, &p.from, &p.to) == (&package.name, &package.from, &package.to);
+            let Some(known) = self.packages.iter_mut().find(same) else {
+                self.packages.push(package);
+                continue;
+            };
+            for file in package.files {
+                let same = |f: &&mut FileChange| (&f.old, &f.new, &f.why) == (&file.old, &file.new, &file.why);
+                match known.files.iter_mut().find(same) {
+                    Some(known) => known.places.extend(file.places),
+                    None => known.files.push(file),
+                }
+            }
+        }
+        self.packages.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+}
+
+impl FileState {
+    fn of(package: &Package) -> Self {
+        Self {
+            architecture: printable(&package.architecture),
+            archive: printable(&package.archive),
+            path: printable(&package.path),
+            size: package.size,
+            installed_size: package.installed_size,
+            sha256: package.sha256,
+        }
+    }
+}
