@@ -183,6 +183,12 @@ fn recommendations_are_followed_when_asked_for() {
     manifest.recommends = true;
     let packages = ["a 1;Recommends: b, x, c", "b 1", "c 1;Depends: x"];
     assert_eq!(chosen(&manifest, &[index("trixie", &packages)]), "a 1, b 1");
+    // Where two exclude each other unnoticed at first, apt's problem resolver decides: by who wants them, then for the one
+    // that excludes nothing.
+    let excluding = ["a 1;Recommends: d, b, c", "d 1;Conflicts: e", "b 1;Depends: e", "c 1", "e 1"];
+    assert_eq!(chosen(&manifest, &[index("trixie", &excluding)]), "a 1, b 1, c 1, e 1");
+    let wanted = ["a 1;Recommends: d, b, c", "d 1;Conflicts: e", "b 1;Depends: e", "c 1;Depends: d", "e 1"];
+    assert_eq!(chosen(&manifest, &[index("trixie", &wanted)]), "a 1, c 1, d 1");
 }
 
 #[test]
@@ -265,7 +271,11 @@ fn packages_of_foreign_architectures_stand_beside_those_of_the_root() {
     assert_eq!(labels(&["wine:i386", "libc"]), "data:all libc:amd64 libc:i386 tool:amd64 wine:i386");
     assert_eq!(labels(&["needs:i386"]), "needs:i386 old:i386");
     assert_eq!(labels(&["exact:i386"]), "exact:i386 old:amd64");
-    assert_eq!(labels(&["wine"]), "wine:i386", "as apt does where the root's own architecture has none");
+    assert_eq!(
+        labels(&["wine"]),
+        "data:all libc:i386 tool:amd64 wine:i386",
+        "as apt does where the root's own architecture has none"
+    );
     assert!(labels(&["old", "old:i386"]).contains("cannot be installed beside another architecture's"));
     assert!(labels(&["libc:armhf"]).contains("`libc:armhf` is for armhf, and the root is for amd64"));
     let depends = lock(&manifest(Base::None, &["wine:i386", "libc"]), &both).unwrap().packages.pop().unwrap().depends;
@@ -503,7 +513,7 @@ fn a_proof_is_a_tree() {
 
 /// What cannot be installed, as `NAME VERSION` and the proof.
 fn uninstallable(indexes: &[Index]) -> Vec<(String, String)> {
-    let verdict = resolve::judge(Format::Deb, &amd64(), indexes).unwrap();
+    let verdict = resolve::judge(Format::Deb, &amd64(), indexes);
     verdict.uninstallable.into_iter().map(|p| (format!("{} {}", p.name, p.version), p.proof)).collect()
 }
 
@@ -525,7 +535,7 @@ fn every_version_of_every_package_is_judged() {
             "x 1;Conflicts: hostile",
         ],
     );
-    let verdict = resolve::judge(Format::Deb, &amd64(), std::slice::from_ref(&sid)).unwrap();
+    let verdict = resolve::judge(Format::Deb, &amd64(), std::slice::from_ref(&sid));
     assert_eq!(verdict.judged, 11);
     let told: Vec<String> =
         uninstallable(&[sid]).into_iter().map(|(package, proof)| format!("{package}:\n{proof}\n")).collect();
@@ -724,7 +734,7 @@ fn one_package_moves_with_no_more_than_it_needs() {
             &["a 1", "b 1", "c 1"],
             &["a 2;Breaks: b (<< 2)", "b 1", "b 2", "c 1", "c 2"],
             "a",
-            "a 2, b 2, c 1",
+            "a 2, b 2",
         ),
         (
             "along a chain",

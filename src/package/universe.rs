@@ -130,6 +130,9 @@ pub trait Universe: Sync {
     /// candidates that satisfy its weak relations.
     fn weakly_related(&self, candidate: Candidate) -> Vec<Candidate>;
 
+    /// What a candidate counts by itself where two that exclude each other contend, the more the higher.
+    fn weight(&self, candidate: Candidate) -> i32;
+
     /// Whether a candidate stays where it has been brought in vain, whatever the others are.
     fn is_essential(&self, candidate: Candidate) -> bool;
 

@@ -1,7 +1,7 @@
 //! The complete search, for what the walk cannot find: the universe as a problem for the `resolvo` solver.
 //!
 //! Each candidate is a package of its own to the solver. A requirement is the union of its options in order of
-//! preference; an exclusion forbids each candidate it is against.
+//! preference, those that the walk chose first; an exclusion forbids each candidate it is against.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -36,10 +36,13 @@ enum Set {
 /// The tables behind the solver's numbers.
 struct Provider<'a> {
     relations: RelationsOf<'a>,
+    /// What would best be part of the solution.
+    wishes: HashSet<Candidate>,
     /// The candidates met, in the order of the solver's numbers for them.
     met: RefCell<IndexSet<Candidate>>,
     sets: RefCell<Vec<(Set, Said)>>,
-    unions: RefCell<Vec<(Vec<VersionSetId>, Said)>>,
+    /// The options of requirements that have several, in the order to try them.
+    unions: RefCell<Vec<(Vec<VersionSetId>, Requirement)>>,
     known: RefCell<HashMap<(Set, Said), VersionSetId>>,
 }
 
@@ -60,23 +63,21 @@ impl Provider<'_> {
 
     /// The requirement behind a need.
     fn requirement(&self, need: Need) -> Requirement {
-        let sets = match need {
-            Need::Single(set) => vec![set],
-            Need::Union(union) => self.unions.borrow()[union.0 as usize].0.clone(),
+        let set = match need {
+            Need::Single(set) => set,
+            Need::Union(union) => return self.unions.borrow()[union.0 as usize].1.clone(),
         };
-        let (verb, text) = self.said(need);
-        let option = |set: VersionSetId| match self.sets.borrow()[set.0 as usize].0 {
-            Set::Only(candidate) => Some(candidate),
-            Set::AllBut(_) | Set::Nothing => None,
+        let (set, (verb, text)) = self.sets.borrow()[set.0 as usize].clone();
+        let options = match set {
+            Set::Only(candidate) => vec![candidate],
+            Set::AllBut(_) | Set::Nothing => Vec::new(),
         };
-        Requirement { verb, text, strength: Strength::Needed, options: sets.into_iter().filter_map(option).collect() }
+        Requirement { verb, text, strength: Strength::Needed, options }
     }
 
-    fn said(&self, need: Need) -> Said {
-        match need {
-            Need::Single(set) => self.sets.borrow()[set.0 as usize].1.clone(),
-            Need::Union(union) => self.unions.borrow()[union.0 as usize].1.clone(),
-        }
+    /// What an exclusion says.
+    fn said(&self, set: VersionSetId) -> Said {
+        self.sets.borrow()[set.0 as usize].1.clone()
     }
 
     fn set(&self, set: Set, said: &Said) -> VersionSetId {
@@ -94,9 +95,12 @@ impl Provider<'_> {
             [] => self.set(Set::Nothing, &said).into(),
             [only] => self.set(Set::Only(*only), &said).into(),
             options => {
-                let sets = options.iter().map(|option| self.set(Set::Only(*option), &said)).collect();
+                let (wished, others): (Vec<Candidate>, Vec<Candidate>) =
+                    options.iter().partition(|option| self.wishes.contains(option));
+                let options = wished.into_iter().chain(others);
+                let sets = options.map(|option| self.set(Set::Only(option), &said)).collect();
                 let mut unions = self.unions.borrow_mut();
-                unions.push((sets, said));
+                unions.push((sets, requirement.clone()));
                 VersionSetUnionId(unions.len() as u32 - 1).into()
             }
         }
@@ -116,7 +120,7 @@ impl Interner for Provider<'_> {
     }
 
     fn display_version_set(&self, set: VersionSetId) -> impl Display + '_ {
-        self.said(set.into()).1
+        self.said(set).1
     }
 
     fn display_string(&self, _: StringId) -> impl Display + '_ {
@@ -176,7 +180,7 @@ impl DependencyProvider for Provider<'_> {
 }
 
 /// Finds candidates that satisfy `requests` together, or the facts that prove that there are none.
-/// `wishes` are taken too where they can be.
+/// `wishes` are taken too where they can be, those first that come first, and before other candidates that would do.
 pub(super) fn solve(
     relations: RelationsOf<'_>,
     requests: &[&Requirement],
@@ -184,6 +188,7 @@ pub(super) fn solve(
 ) -> Result<Vec<Candidate>, Facts> {
     let provider = Provider {
         relations,
+        wishes: wishes.iter().copied().collect(),
         met: RefCell::default(),
         sets: RefCell::default(),
         unions: RefCell::default(),
@@ -221,7 +226,7 @@ fn involved(graph: &ConflictGraph<SolvableId>, provider: &Provider<'_>) -> HashS
             }
             ConflictEdge::Conflict(ConflictCause::Constrains(set)) => {
                 if let (Some(owner), Some(other)) = (owner, candidate(edge.target().index())) {
-                    facts.insert(Fact::Exclusion { owner, said: provider.said(set.into()), other });
+                    facts.insert(Fact::Exclusion { owner, said: provider.said(set), other });
                 }
             }
             ConflictEdge::Conflict(_) => {}

@@ -53,6 +53,11 @@ impl<'a> RelationsCache<'a> {
             packages.iter().map(|package| (package.name.as_str(), package.architecture.as_str())).collect();
     }
 
+    /// Whose relations they are.
+    pub fn universe(&self) -> &'a dyn Universe {
+        self.universe
+    }
+
     /// A candidate's relations.
     pub fn get(&mut self, candidate: Candidate) -> Rc<Relations> {
         let slot = &mut self.known[candidate.index()];

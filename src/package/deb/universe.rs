@@ -582,6 +582,18 @@ impl Universe for DebUniverse<'_> {
         members.flat_map(|member| self.options(candidate, member, entry.architecture)).collect()
     }
 
+    /// The defaults of `pkgProblemResolver::Scores` in apt's apt-pkg/algorithms.cc.
+    fn weight(&self, candidate: Candidate) -> i32 {
+        let of_priority = match self.entry(candidate).row.priority() {
+            Priority::Required => 3,
+            Priority::Important => 2,
+            Priority::Standard => 1,
+            Priority::Optional => -1,
+            Priority::Extra => -2,
+        };
+        of_priority + if self.is_essential(candidate) { 5100 } else { 0 }
+    }
+
     fn is_essential(&self, candidate: Candidate) -> bool {
         let row = self.entry(candidate).row;
         row.essential() || row.protected()
