@@ -513,7 +513,7 @@ fn a_proof_is_a_tree() {
 
 /// What cannot be installed, as `NAME VERSION` and the proof.
 fn uninstallable(indexes: &[Index]) -> Vec<(String, String)> {
-    let verdict = resolve::judge(Format::Deb, &amd64(), indexes);
+    let verdict = resolve::judge(Format::Deb, &amd64(), indexes).unwrap();
     verdict.uninstallable.into_iter().map(|p| (format!("{} {}", p.name, p.version), p.proof)).collect()
 }
 
@@ -535,7 +535,7 @@ fn every_version_of_every_package_is_judged() {
             "x 1;Conflicts: hostile",
         ],
     );
-    let verdict = resolve::judge(Format::Deb, &amd64(), std::slice::from_ref(&sid));
+    let verdict = resolve::judge(Format::Deb, &amd64(), std::slice::from_ref(&sid)).unwrap();
     assert_eq!(verdict.judged, 11);
     let told: Vec<String> =
         uninstallable(&[sid]).into_iter().map(|(package, proof)| format!("{package}:\n{proof}\n")).collect();
