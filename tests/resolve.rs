@@ -513,7 +513,7 @@ fn a_proof_is_a_tree() {
 
 /// What cannot be installed, as `NAME VERSION` and the proof.
 fn uninstallable(indexes: &[Index]) -> Vec<(String, String)> {
-    let verdict = resolve::judge(Format::Deb, &amd64(), indexes);
+    let verdict = resolve::judge(Format::Deb, &amd64(), indexes).unwrap();
     verdict.uninstallable.into_iter().map(|p| (format!("{} {}", p.name, p.version), p.proof)).collect()
 }
 
@@ -535,11 +535,22 @@ fn every_version_of_every_package_is_judged() {
             "x 1;Conflicts: hostile",
         ],
     );
-    let verdict = resolve::judge(Format::Deb, &amd64(), std::slice::from_ref(&sid));
+    let verdict = resolve::judge(Format::Deb, &amd64(), std::slice::from_ref(&sid)).unwrap();
     assert_eq!(verdict.judged, 11);
     let told: Vec<String> =
         uninstallable(&[sid]).into_iter().map(|(package, proof)| format!("{package}:\n{proof}\n")).collect();
     assert_snapshot("explain/uninstallable.txt", &told.concat());
+}
+
+#[test]
+fn an_archive_without_a_base_is_not_judged() {
+    let archive = [index("sid", &["a 1;Essential: yes;Depends: x", "b 1;Essential: yes", "c 1"])];
+    assert_eq!(
+        resolve::judge(Format::Deb, &amd64(), &archive).unwrap_err().to_string(),
+        "the essential packages cannot be installed together:
+  every root has the essential package `a`: a 1
+    a 1 depends on `x`: no archive has a package `x`"
+    );
 }
 
 #[test]

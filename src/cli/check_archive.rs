@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use compose::arch::Architecture;
 use compose::manifest;
@@ -28,7 +28,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let mut answer = Answer::Yes;
     for architecture in build::architectures(&manifest, &arguments.arch)? {
         let indexes = source::load_indexes(&[(&manifest, &architecture)], &settings.source())?.remove(0);
-        let verdict = resolve::judge(manifest.format, &architecture, &indexes.packages);
+        let verdict = resolve::judge(manifest.format, &architecture, &indexes.packages)
+            .with_context(|| format!("cannot judge the archives of {} for {architecture}", manifest.name))?;
         for package in &verdict.uninstallable {
             let resolve::Uninstallable { name, version, proof } = package;
             terminal::print(&format!("{name} {version} cannot be installed on {architecture}:\n{proof}"))?;

@@ -6,16 +6,21 @@ use crate::package::universe::{Candidate, Requirement, Universe};
 /// From how many packages on a chain, in which each has one way to go on, is told in one line.
 const CHAIN: usize = 4;
 
-/// Why nothing satisfies a manifest: one line per fact, indented below the fact that leads to it.
-pub(super) fn explain_manifest(facts: &Facts, universe: &dyn Universe) -> String {
-    let mut tree = Tree { facts, universe, root: "the manifest", lines: Vec::new(), told: Vec::new() };
+/// Why nothing satisfies what `root` requests: one line per fact, indented below the fact that leads to it.
+pub(super) fn explain(root: &'static str, facts: &Facts, universe: &dyn Universe) -> String {
+    let mut tree = Tree { facts, universe, root, lines: Vec::new(), told: Vec::new() };
     tree.tell(None, 0);
     tree.lines.join("\n")
 }
 
-/// Why a candidate cannot be installed: likewise, from the candidate on.
-pub(super) fn explain_candidate(candidate: Candidate, facts: &Facts, universe: &dyn Universe) -> String {
-    let mut tree = Tree { facts, universe, root: "every root", lines: Vec::new(), told: Vec::new() };
+/// Why a candidate cannot be had beside what `root` requests: likewise, from the candidate on.
+pub(super) fn explain_candidate(
+    candidate: Candidate,
+    root: &'static str,
+    facts: &Facts,
+    universe: &dyn Universe,
+) -> String {
+    let mut tree = Tree { facts, universe, root, lines: Vec::new(), told: Vec::new() };
     tree.tell(Some(candidate), 0);
     tree.tell(None, 0);
     tree.lines.join("\n")

@@ -18,9 +18,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Reads the relations of all candidates, and of one more, numbered after them, that needs one option of each of
-    /// `needs`.
-    pub fn read(universe: &dyn Universe, needs: &[Vec<Candidate>]) -> Self {
+    /// Reads the relations of all candidates.
+    pub fn read(universe: &dyn Universe) -> Self {
         let chunks: Vec<(Lists, Lists, Lists)> = (0..universe.len().div_ceil(CHUNK))
             .into_par_iter()
             .map(|chunk| read_chunk(universe, chunk * CHUNK..universe.len().min((chunk + 1) * CHUNK)))
@@ -35,18 +34,8 @@ impl Graph {
             graph.options.append(options);
             excluded.append(exclusions);
         }
-        for need in needs {
-            graph.options.push(need.iter().map(|option| option.0));
-        }
-        graph.needs.push(graph.options.len() as u32);
-        excluded.push([]);
         graph.exclusions = excluded.symmetric();
         graph
-    }
-
-    /// The candidate that is no package.
-    pub fn extra(&self) -> u32 {
-        self.needs.len() as u32 - 2
     }
 
     /// What satisfies each of a candidate's requirements.

@@ -9,7 +9,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::explain::explain_candidate;
+use anyhow::{Result, anyhow};
+
+use super::explain::{explain, explain_candidate};
 use super::facts::{Fact, Facts};
 use super::graph::Graph;
 use super::solve::solve;
@@ -19,6 +21,9 @@ use crate::manifest::Base;
 use crate::package::Format;
 use crate::package::universe::{Candidate, Requirement, Strength, Universe};
 use crate::source::Index;
+
+/// Who has the essential packages, as explanations say.
+const EVERY_ROOT: &str = "every root";
 
 /// What is known of all packages.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,17 +46,22 @@ pub struct Uninstallable {
 }
 
 /// Judges every version of every package of the indexes, each by itself beside the essential packages.
-pub fn judge(format: Format, architecture: &Architecture, indexes: &[Index]) -> Verdict {
+pub fn judge(format: Format, architecture: &Architecture, indexes: &[Index]) -> Result<Verdict> {
     let universe = format.universe_of_every_version(indexes, architecture);
     let universe = universe.as_ref();
     let essential = essential(universe);
-    let graph = Graph::read(universe, &essential.iter().map(|need| need.options.clone()).collect::<Vec<_>>());
     let cache = RefCell::new(RelationsCache::new(universe, Granted::default()));
-    let mut judge = Judge { universe, essential, graph, standing: vec![Standing::Open; universe.len() + 1], cache };
+    let requests: Vec<&Requirement> = essential.iter().collect();
+    let base = solve(&|candidate| cache.borrow_mut().get(candidate), &requests, &[]).map_err(|facts| {
+        let proof = explain(EVERY_ROOT, &facts.irreducible(), universe);
+        anyhow!("the essential packages cannot be installed together:\n{proof}")
+    })?;
+    let standing = vec![Standing::Open; universe.len()];
+    let mut judge = Judge { universe, graph: Graph::read(universe), essential, base, standing, cache };
     judge.find_hopeless();
     judge.pack();
     judge.search();
-    Verdict { judged: universe.len(), uninstallable: judge.report() }
+    Ok(Verdict { judged: universe.len(), uninstallable: judge.report() })
 }
 
 /// The essential packages, each in any version.
@@ -85,8 +95,10 @@ enum Standing {
 
 struct Judge<'a> {
     universe: &'a dyn Universe,
-    essential: Vec<Requirement>,
     graph: Graph,
+    essential: Vec<Requirement>,
+    /// Packages that meet what is essential.
+    base: Vec<Candidate>,
     standing: Vec<Standing>,
     cache: RefCell<RelationsCache<'a>>,
 }
@@ -134,8 +146,8 @@ impl Judge<'_> {
     fn pack(&mut self) {
         loop {
             let mut packing = Packing { judge: self, chosen: vec![false; self.standing.len()], order: Vec::new() };
-            if !packing.add(self.graph.extra()) {
-                return;
+            for candidate in &self.base {
+                packing.choose(candidate.0);
             }
             for candidate in self.open() {
                 packing.add(candidate);
@@ -183,7 +195,7 @@ impl Judge<'_> {
                 Uninstallable {
                     name: identity.name.to_owned(),
                     version: identity.version.to_owned(),
-                    proof: explain_candidate(candidate, &self.facts(candidate), self.universe),
+                    proof: explain_candidate(candidate, EVERY_ROOT, &self.facts(candidate), self.universe),
                 }
             })
             .collect();
@@ -259,9 +271,13 @@ impl Packing<'_, '_> {
             self.judge.cost(option).is_none() && !graph.exclusions(option).iter().any(|o| self.chosen[*o as usize])
         };
         let Some(option) = options.iter().copied().find(|option| fits(*option)) else { return false };
-        self.chosen[option as usize] = true;
-        self.order.push(option);
+        self.choose(option);
         true
+    }
+
+    fn choose(&mut self, candidate: u32) {
+        self.chosen[candidate as usize] = true;
+        self.order.push(candidate);
     }
 
     /// Meets the requirements of all members from `next` on.

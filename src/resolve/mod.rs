@@ -3,6 +3,9 @@
 //! What apt would choose is found as apt finds it, by the walk in `walk`. Where that ends in a state that is not consistent,
 //! `solve` searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
 //! So the result is a function of manifest and indexes.
+//!
+//! The proof is made irreducible in `facts`, told as a tree by `explain`, and `advise` finds the changes of the manifest that
+//! help. `judge` asks the same of every package of an archive, by itself.
 
 mod advise;
 mod explain;
@@ -129,7 +132,7 @@ fn in_the_way(facts: &Facts, universe: &dyn Universe, keep: &[&lock::Package]) -
             },
             Fact::Need { .. } => {}
             Fact::Exclusion { owner, other, .. } => {
-                names.extend([name(*owner), name(*other)].iter().filter(|n| kept(n)))
+                names.extend([name(*owner), name(*other)].iter().filter(|n| kept(n)));
             }
         }
     }
@@ -186,7 +189,7 @@ fn base_requests(universe: &dyn Universe, base: Base) -> Vec<(Asked, Requirement
 }
 
 fn unsatisfiable(facts: &Facts, universe: &dyn Universe) -> anyhow::Error {
-    anyhow!("nothing satisfies the manifest:\n{}", explain::explain_manifest(facts, universe))
+    anyhow!("nothing satisfies the manifest:\n{}", explain::explain("the manifest", facts, universe))
 }
 
 fn resolve_tools(
