@@ -133,7 +133,8 @@ impl<'a> Merge<'a> {
                 let message = format!("the archive `{}` stands twice in this file", t.id.value);
                 return Err(self.mistake(&t.id, message).into());
             }
-            if t.id.value.is_empty() || t.id.value.contains('/') || t.id.value.contains(char::is_whitespace) {
+            let is_path = matches!(t.id.value.as_str(), "" | "." | "..") || t.id.value.contains('/');
+            if is_path || t.id.value.contains(char::is_whitespace) {
                 let message = format!("`{}` is not an archive id: one word without `/` is expected", t.id.value);
                 return Err(self.mistake(&t.id, message).into());
             }

@@ -71,8 +71,9 @@ pub struct Index {
 }
 
 impl Index {
-    /// The archive of package files that a manifest names one by one.
-    pub const LOCAL: &str = "local";
+    /// The archive of package files that a manifest names one by one: a place relative to the manifest, which no archive's
+    /// id can be.
+    pub const LOCAL: &str = ".";
 }
 
 /// What a manifest's lock for one architecture is resolved from.
