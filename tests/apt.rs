@@ -15,7 +15,7 @@ use support::needs::needs;
 use compose::arch::Architecture;
 use compose::clock::Timestamp;
 use compose::digest::Sha256;
-use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools};
+use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, System, Tools};
 use compose::package::Format;
 use compose::package::deb::table::Table;
 use compose::resolve::{self, Previous};
@@ -160,6 +160,7 @@ fn manifest(base: Base, packages: &[&str], recommends: bool) -> Manifest {
         groups: Vec::new(),
         users: Vec::new(),
         files: Vec::new(),
+        system: System::default(),
         outputs: vec![OutputFormat::Ostree],
         image: ImageOptions { size: None, slack: 0, label: String::new() },
         tools: Tools { archives: Vec::new() },

@@ -10,7 +10,7 @@ use compose::clock::Timestamp;
 use compose::digest::Sha256;
 use compose::error::hints;
 use compose::lock::Lock;
-use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, Tools};
+use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, System, Tools};
 use compose::package::Format;
 use compose::package::deb::table::Table;
 use compose::resolve::{self, Previous};
@@ -68,6 +68,7 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
         groups: Vec::new(),
         users: Vec::new(),
         files: Vec::new(),
+        system: System::default(),
         outputs: vec![OutputFormat::Ostree],
         image: ImageOptions { size: None, slack: 0, label: "root".to_owned() },
         tools: Tools { archives: Vec::new() },

@@ -5,6 +5,7 @@
 mod accounts;
 mod merge;
 mod normalise;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::import::{self, Commits};
 use crate::lock::{Lock, Package};
-use crate::manifest::{AddedFile, Group, Manifest, User};
+use crate::manifest::{AddedFile, Group, HookPoint, Manifest, System, User};
 use crate::package::{Format, Installation, Part, Script, Unpacked};
 use crate::progress::{Progress, Unit};
 use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, TemporaryFile};
@@ -57,6 +58,8 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         groups: &'a [Group],
         users: &'a [User],
         files: &'a [AddedFile],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        system: Option<&'a System>,
     }
     let inputs = Inputs {
         version: VERSION,
@@ -71,6 +74,7 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         groups: &manifest.groups,
         users: &manifest.users,
         files: &manifest.files,
+        system: Some(&manifest.system).filter(|system| **system != System::default()),
     };
     Ok(Sha256::of(&serde_json::to_vec(&inputs)?))
 }
@@ -94,7 +98,7 @@ pub fn run(
     let mut tree = merge::merge(installation.as_ref(), &writer)?;
     let steps = plan_steps(installation.as_ref(), manifest, lock.date)?;
     let scratch = Scratch::new(store.work().join("scratch"), expected_changes(lock))?;
-    let plan = plan(store, &tree, installation.as_ref(), &scratch, steps)?;
+    let plan = plan(store, &tree, installation.as_ref(), manifest, &scratch, steps)?;
     let task = progress.task("configure", Unit::Items, 0);
     sandbox::run(program, store.work(), &plan, &mut |line| progress.detail(line))
         .with_context(|| format!("cannot configure {}", manifest.name))
@@ -133,7 +137,7 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, co
     shell.input = Input::Inherit;
     steps.push(shell);
     let scratch = Scratch::new(store.work().join("scratch"), expected_changes(lock))?;
-    let mut plan = plan(store, &tree, installation.as_ref(), &scratch, steps)?;
+    let mut plan = plan(store, &tree, installation.as_ref(), manifest, &scratch, steps)?;
     plan.interactive = true;
     sandbox::run_interactive(program, store.work(), &plan)
 }
@@ -189,10 +193,15 @@ fn open(store: &Store, format: Format, packages: &[Package], commits: &Commits) 
     format.installation(unpacked.collect::<Result<_>>()?)
 }
 
-/// The format's scripts, then the manifest's accounts.
+/// The manifest's first hooks, the format's scripts, then the manifest's accounts, settings and other hooks.
 fn plan_steps(installation: &dyn Installation, manifest: &Manifest, date: Timestamp) -> Result<Vec<Step>> {
-    let accounts = accounts::account_scripts(manifest);
-    installation.scripts()?.into_iter().chain(accounts).map(|script| Ok(step(script, date))).collect()
+    let mut scripts = settings::hooks(manifest, HookPoint::Unpacked);
+    scripts.extend(installation.answers(&manifest.system.debconf)?);
+    scripts.extend(installation.scripts()?);
+    scripts.extend(accounts::account_scripts(manifest));
+    scripts.extend(settings::scripts(&manifest.system));
+    scripts.extend(settings::hooks(manifest, HookPoint::Configured));
+    Ok(scripts.into_iter().map(|script| step(script, date)).collect())
 }
 
 fn step(script: Script, date: Timestamp) -> Step {
@@ -213,6 +222,7 @@ fn plan(
     store: &Store,
     tree: &Tree,
     installation: &dyn Installation,
+    manifest: &Manifest,
     scratch: &Scratch,
     steps: Vec<Step>,
 ) -> Result<Plan> {
@@ -221,11 +231,13 @@ fn plan(
     // The top of the overlay shows the attributes of its upper layer.
     store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
     let guards = installation.guards().into_iter();
+    let guards = guards.map(|(path, mode, content)| (path.to_owned(), mode, content.to_owned()));
     Ok(Plan {
         root: Root::Overlay { lower, upper: scratch.upper(), work: scratch.work() },
         binds: Vec::new(),
         temporary_files: guards
-            .map(|(path, mode, content)| TemporaryFile { path: path.into(), mode, content: content.to_owned() })
+            .chain(settings::hook_files(manifest))
+            .map(|(path, mode, content)| TemporaryFile { path: path.into(), mode, content })
             .collect(),
         steps,
         interactive: false,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{AddedContent, Archive, Base, Group, ImageOptions, Manifest, OutputFormat, PackageRequest, User};
+use super::{AddedContent, Archive, Base, Group, ImageOptions, Manifest, OutputFormat, PackageRequest, System, User};
 use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::package::Format;
@@ -28,6 +28,8 @@ struct Values<'a> {
     groups: &'a [Group],
     users: &'a [User],
     files: Vec<FileValues<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<&'a System>,
     outputs: &'a [OutputFormat],
     image: &'a ImageOptions,
     tools: Vec<ArchiveValues<'a>>,
@@ -86,6 +88,7 @@ pub fn digest(manifest: &Manifest, keyrings: &BTreeMap<PathBuf, Sha256>) -> Sha2
                 group: &f.group,
             })
             .collect(),
+        system: Some(&manifest.system).filter(|system| **system != System::default()),
         outputs: &manifest.outputs,
         image: &manifest.image,
         tools: archive_values(&manifest.tools.archives, keyrings),

@@ -6,10 +6,12 @@ use std::path::{Component, Path, PathBuf};
 use super::digest::digest;
 use super::load::{Failure, read_named};
 use super::located::{Located, Mistake, Sources};
-use super::typed::{Typed, TypedArchive, TypedFile, TypedGroup, TypedPackage, TypedUser};
+use super::typed::{
+    Typed, TypedArchive, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser,
+};
 use super::{
-    AddedContent, AddedFile, Archive, Base, Group, ImageOptions, Manifest, OutputFormat, PackageRequest, Pool,
-    RequestKind, Tools, User, root_of,
+    AddedContent, AddedFile, Archive, Base, Group, Hook, HookPoint, ImageOptions, Manifest, OutputFormat, PackageRequest, Pool,
+    RequestKind, System, Tools, User, root_of,
 };
 use crate::arch::Architecture;
 use crate::digest::Sha256;
@@ -53,6 +55,7 @@ struct Merge<'a> {
     groups: Vec<Group>,
     users: Vec<User>,
     files: Vec<AddedFile>,
+    system: System,
     outputs: Vec<OutputFormat>,
 }
 
@@ -72,6 +75,7 @@ impl<'a> Merge<'a> {
             groups: Vec::new(),
             users: Vec::new(),
             files: Vec::new(),
+            system: System::default(),
             outputs: Vec::new(),
         }
     }
@@ -105,7 +109,77 @@ impl<'a> Merge<'a> {
         append_located(&mut self.exclude, typed.exclude);
         self.add_groups(typed.groups)?;
         self.add_users(typed.users)?;
+        self.add_system(typed.hostname, typed.locale, typed.timezone)?;
+        self.add_units(typed.units)?;
+        self.system.debconf.extend(typed.debconf.into_iter().map(|line| line.value));
+        self.add_hooks(typed.hooks, &folder)?;
         self.add_files(typed.files, &folder)
+    }
+
+    fn add_system(
+        &mut self,
+        hostname: Option<Located<String>>,
+        locale: Option<Located<String>>,
+        timezone: Option<Located<String>>,
+    ) -> Result<(), Failure> {
+        let plain = |more: &'static str| move |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        let label = |label: &str| !label.is_empty() && !label.starts_with('-') && label.chars().all(plain("-"));
+        let is_hostname = |name: &str| name.len() <= 64 && name.split('.').all(label);
+        let is_locale = |name: &str| !name.is_empty() && name.chars().all(plain("_.@-"));
+        let is_zone = |name: &str| {
+            name.split('/').all(|part| !matches!(part, "" | "." | "..") && part.chars().all(plain("_+-")))
+        };
+        let set = |typed: Option<Located<String>>, what: &str, is_one: &dyn Fn(&str) -> bool| match typed {
+            None => Ok(None),
+            Some(typed) if is_one(&typed.value) => Ok(Some(typed.value)),
+            Some(typed) => Err(self.mistake(&typed, format!("`{}` is not {what}", typed.value))),
+        };
+        let hostname = set(hostname, "a host name: labels of letters, digits and `-` are expected (hostname(7))", &is_hostname)?;
+        let locale = set(locale, "a locale such as `de_DE.UTF-8`", &is_locale)?;
+        let timezone = set(timezone, "a time zone such as `Europe/Berlin`", &is_zone)?;
+        override_with(&mut self.system.hostname, hostname);
+        override_with(&mut self.system.locale, locale);
+        override_with(&mut self.system.timezone, timezone);
+        Ok(())
+    }
+
+    fn add_units(&mut self, typed: TypedUnits) -> Result<(), Failure> {
+        let is_unit = |name: &str| {
+            name.contains('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c))
+        };
+        for unit in typed.enable.iter().chain(&typed.disable).chain(&typed.mask) {
+            if !is_unit(&unit.value) {
+                let message = format!("`{}` is not a unit's name such as `ssh.service`", unit.value);
+                return Err(self.mistake(unit, message).into());
+            }
+        }
+        append(&mut self.system.enable, typed.enable);
+        append(&mut self.system.disable, typed.disable);
+        append(&mut self.system.mask, typed.mask);
+        Ok(())
+    }
+
+    fn add_hooks(&mut self, typed: Vec<TypedHook>, folder: &Path) -> Result<(), Failure> {
+        for t in typed {
+            let script = match (t.script, &t.source) {
+                (Some(script), None) => script.value,
+                (None, Some(source)) => {
+                    let bytes = read_named(&folder.join(&source.value));
+                    let bytes = bytes.map_err(|e| self.mistake(source, format!("{e:#}")))?;
+                    String::from_utf8(bytes).map_err(|_| self.mistake(source, "the script is not UTF-8"))?
+                }
+                _ => {
+                    let message = format!("the hook `{}` needs exactly one of `script` and `source`", t.name.value);
+                    return Err(self.mistake(&t.name, message).into());
+                }
+            };
+            let hook = Hook { name: t.name.value, at: t.at.map_or(HookPoint::Configured, |at| at.value), script };
+            match self.system.hooks.iter_mut().find(|known| known.name == hook.name) {
+                Some(known) => *known = hook,
+                None => self.system.hooks.push(hook),
+            }
+        }
+        Ok(())
     }
 
     fn check_name(&self, name: &Located<String>) -> Result<(), Mistake> {
@@ -367,6 +441,7 @@ impl<'a> Merge<'a> {
             groups: self.groups,
             users: self.users,
             files: self.files,
+            system: self.system,
             outputs: self.outputs,
             image: ImageOptions {
                 size: image.size.map(|s| s.value.0),

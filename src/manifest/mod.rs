@@ -49,6 +49,8 @@ pub struct Manifest {
     pub users: Vec<User>,
     /// Files to add after configuration.
     pub files: Vec<AddedFile>,
+    /// What else is set in the root.
+    pub system: System,
     /// What `compose build` writes.
     pub outputs: Vec<OutputFormat>,
     /// How the image is made.
@@ -251,6 +253,56 @@ pub enum AddedContent {
     Link(String),
     /// A folder.
     Directory,
+}
+
+/// What is set in the root besides packages, accounts and files.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct System {
+    /// What hostname(5) has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// `LANG`, such as `de_DE.UTF-8`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// A zone of tzfile(5), such as `Europe/Berlin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Units to enable.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub enable: Vec<String>,
+    /// Units to disable.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disable: Vec<String>,
+    /// Units to mask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mask: Vec<String>,
+    /// Answers to packages' questions, lines as debconf-set-selections(1) reads them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub debconf: Vec<String>,
+    /// The manifest's own scripts, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+}
+
+/// A script of the manifest's that runs in the root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Hook {
+    /// What messages call it.
+    pub name: String,
+    /// When it runs.
+    pub at: HookPoint,
+    /// Its text; run by the interpreter that its first line names, else by `/bin/sh -e`.
+    pub script: String,
+}
+
+/// When a hook runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HookPoint {
+    /// When packages are unpacked, before any of their scripts.
+    Unpacked,
+    /// When packages are configured, and accounts and all else of the manifest but its files are set.
+    Configured,
 }
 
 /// A form in which a tree is given out.

@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 use super::located::Located;
 use super::words::{Mode, Size};
-use super::{Base, OutputFormat};
+use super::{Base, HookPoint, OutputFormat};
 use crate::arch::Architecture;
 use crate::package::Format;
 
@@ -30,6 +30,12 @@ pub struct Typed {
     pub groups: Vec<TypedGroup>,
     pub users: Vec<TypedUser>,
     pub files: Vec<TypedFile>,
+    pub hostname: Option<Located<String>>,
+    pub locale: Option<Located<String>>,
+    pub timezone: Option<Located<String>>,
+    pub units: TypedUnits,
+    pub debconf: Vec<Located<String>>,
+    pub hooks: Vec<TypedHook>,
     pub outputs: Vec<Located<OutputFormat>>,
     pub image: TypedImage,
     pub tools: TypedTools,
@@ -126,6 +132,25 @@ pub struct TypedFile {
     pub mode: Option<Located<Mode>>,
     pub owner: Option<Located<String>>,
     pub group: Option<Located<String>>,
+}
+
+/// The block `units:`.
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct TypedUnits {
+    pub enable: Vec<Located<String>>,
+    pub disable: Vec<Located<String>>,
+    pub mask: Vec<Located<String>>,
+}
+
+/// An entry of `hooks:`.
+#[derive(Deserialize, Debug)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TypedHook {
+    pub name: Located<String>,
+    pub at: Option<Located<HookPoint>>,
+    pub script: Option<Located<String>>,
+    pub source: Option<Located<String>>,
 }
 
 /// The block `image:`.

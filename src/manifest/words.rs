@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::located::Word;
-use super::{Base, OutputFormat};
+use super::{Base, HookPoint, OutputFormat};
 use crate::arch::Architecture;
 use crate::package::Format;
 
@@ -45,6 +45,12 @@ impl Word for Architecture {
             let known: Vec<String> = Self::known().map(|name| format!("`{name}`")).collect();
             format!("unknown architecture `{}`, expected one of {}", e.name, known.join(", "))
         })
+    }
+}
+
+impl Word for HookPoint {
+    fn from_word(word: &str) -> Result<Self, String> {
+        pick("point", word, &[("unpacked", Self::Unpacked), ("configured", Self::Configured)])
     }
 }
 

@@ -49,6 +49,9 @@ pub trait Installation: Sync {
     /// Errors when the packages cannot configure themselves.
     fn scripts(&self) -> Result<Vec<Script>>;
 
+    /// The scripts that hand the manifest's answers to the packages' questions over, before any package asks.
+    fn answers(&self, lines: &[String]) -> Result<Vec<Script>>;
+
     /// Files that exist only while scripts run: path, permission bits, content.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)>;
 

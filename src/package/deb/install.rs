@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::control::Stanza;
 use super::database;
@@ -193,6 +193,24 @@ impl Installation for Deb {
             environment: environment().collect(),
         });
         Ok(scripts)
+    }
+
+    /// debconf-set-selections(1).
+    fn answers(&self, lines: &[String]) -> Result<Vec<Script>> {
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.packages.iter().any(|package| package.name == "debconf") {
+            return Err(anyhow!("the lock has no debconf, which would take the answers under `debconf:`"))
+                .hint(|| "add debconf to `packages:`, and update the lock");
+        }
+        let text = r#"printf '%s\n' "$@" | /usr/bin/debconf-set-selections"#;
+        let command = ["/bin/sh", "-c", text, "sh"].map(str::to_owned);
+        Ok(vec![Script {
+            label: "debconf-set-selections".to_owned(),
+            command: command.into_iter().chain(lines.iter().cloned()).collect(),
+            environment: environment().collect(),
+        }])
     }
 
     /// Policy 9.3.3.2 and invoke-rc.d(8): with this no script starts a service.
