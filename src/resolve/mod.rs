@@ -126,8 +126,7 @@ fn choose(universe: &dyn Universe, requests: &[(Asked, Requirement)], recommends
     let mut chosen = walk::walk(&mut cache, &roots, None);
     if !walk::is_consistent(&mut cache, &roots, &chosen) {
         let requests: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
-        let wishes = score::by_score(&mut cache, &chosen);
-        let solution = solve::solve(universe, &requests, &wishes)
+        let solution = solve::solve(universe, &requests, &chosen)
             .map_err(|proof| anyhow!("nothing satisfies the manifest:\n{proof}"))?;
         chosen = walk::walk(&mut cache, &roots, Some(&solution));
     }

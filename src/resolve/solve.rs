@@ -165,7 +165,7 @@ impl DependencyProvider for Provider<'_> {
 }
 
 /// Finds candidates that satisfy `requests` together, or the proof that there are none, in words.
-/// `wishes` are taken too where they can be, those first that come first, and before other candidates that would do.
+/// `wishes` are taken too where they can be, and before other candidates that would do.
 pub fn solve(
     universe: &dyn Universe,
     requests: &[&Requirement],
