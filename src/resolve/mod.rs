@@ -245,9 +245,8 @@ fn choose(
     let mut chosen = walk::walk(cache, &roots, None);
     if !walk::is_consistent(cache, &roots, &chosen) {
         let requests: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
-        let wishes = score::by_score(cache, &chosen);
         let known = RefCell::new(&mut *cache);
-        let solution = solve::solve(&|candidate| known.borrow_mut().get(candidate), &requests, &wishes);
+        let solution = solve::solve(&|candidate| known.borrow_mut().get(candidate), &requests, &chosen);
         chosen = walk::walk(cache, &roots, Some(&solution.map_err(Facts::irreducible)?));
     }
     Ok((asked, chosen))

@@ -591,7 +591,7 @@ impl Universe for DebUniverse<'_> {
             Priority::Optional => -1,
             Priority::Extra => -2,
         };
-        of_priority + if self.is_essential(candidate) { 5100 } else { 0 }
+        of_priority + if self.is_essential(candidate) { 100 } else { 0 }
     }
 
     fn is_essential(&self, candidate: Candidate) -> bool {
