@@ -14,6 +14,7 @@ use super::{
 use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::package::Format;
+use crate::source::Index;
 
 /// One file of a manifest and the folder its paths are relative to.
 pub struct Layer {
@@ -135,6 +136,10 @@ impl<'a> Merge<'a> {
             }
             if t.id.value.is_empty() || t.id.value.contains('/') || t.id.value.contains(char::is_whitespace) {
                 let message = format!("`{}` is not an archive id: one word without `/` is expected", t.id.value);
+                return Err(self.mistake(&t.id, message).into());
+            }
+            if t.id.value == Index::LOCAL {
+                let message = format!("`{}` is what locks call package files that are named one by one", Index::LOCAL);
                 return Err(self.mistake(&t.id, message).into());
             }
             seen.push(t.id.value.clone());
@@ -386,7 +391,7 @@ impl<'a> Merge<'a> {
         for AskedPackage { typed, folder } in &self.packages {
             let name = &typed.name;
             let mut request = format.parse_request(&name.value).map_err(|message| self.mistake(name, message))?;
-            if self.exclude.iter().any(|e| e.value == request.name) {
+            if request.kind == RequestKind::Package && self.exclude.iter().any(|e| e.value == request.name) {
                 return Err(self.mistake(name, format!("`{}` is asked for and excluded", request.name)).into());
             }
             if request.kind == RequestKind::File {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::super::cache::SuiteCache;
 use super::super::http::{self, Memory, Sink as _};
 use super::Found;
 use super::suite::Suite;
@@ -104,14 +105,19 @@ fn best<'a>(
 }
 
 impl Wanted<'_> {
+    /// Where the file is kept.
+    pub fn cache(&self) -> &SuiteCache {
+        &self.suite.source.cache
+    }
+
     /// Whether a run before has kept the file.
     pub fn is_cached(&self) -> bool {
-        self.suite.source.cache.has_index(&self.sha256)
+        self.cache().has_index(&self.sha256)
     }
 
     /// The index's table, from the cache or a mirror. The task hears of the bytes fetched.
     pub fn load(&self, context: &Context<'_>, task: &dyn Task) -> Result<Found<Table>> {
-        let cache = &self.suite.source.cache;
+        let cache = self.cache();
         if let Some(table) = cache.table(&self.sha256) {
             return Ok(Found::Here(table));
         }
@@ -144,7 +150,7 @@ impl Wanted<'_> {
 
     /// The verified bytes of the file, from the cache or a mirror.
     fn bytes(&self, context: &Context<'_>, task: &dyn Task) -> Result<Vec<u8>> {
-        let cache = &self.suite.source.cache;
+        let cache = self.cache();
         if let Some(bytes) = cache.index(&self.sha256)? {
             return Ok(bytes);
         }
