@@ -222,7 +222,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "tools: {archives: [{id: local, pool: debs}]}",
-        "main.yaml:9:24: `local` is what locks call package files that are named one by one",
+        "main.yaml:9:25: `local` is what locks call package files that are named one by one",
     ),
     ("packages: [^a, a]\nexclude: [a]", "main.yaml:9:16: `a` is asked for and excluded"),
     ("include: [main.yaml]", "main.yaml:9:11: files include each other: main.yaml -> main.yaml"),

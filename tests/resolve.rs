@@ -825,8 +825,9 @@ fn a_release_that_needs_itself_in_two_versions_ends() {
         chosen(&manifest(Base::None, &["a/bpo", "x=1"]), &both),
         "cannot resolve small for amd64: nothing satisfies the manifest:
   the manifest asks for `a/bpo`: a 2
-    a 2 depends on `x (>= 2)`: `x (>= 2)` is 3 (debian/bpo/main), 2 (debian/bpo/main), but the candidate is 1
-hint: ask for only one of `a/bpo` and `x (= 1)`"
+    a 2 depends on `x (>= 2)`: `x (>= 2)` is 2 (debian/bpo/main), 3 (debian/bpo/main), but the candidate is 1
+hint: name an archive that has `x (>= 2)` under `archives`
+hint: leave `a/bpo` out of `packages`"
     );
 }
 

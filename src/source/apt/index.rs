@@ -15,7 +15,7 @@ use crate::error::Hint;
 use crate::manifest::Archive;
 use crate::package::deb::table::{self, Table};
 use crate::progress::Task;
-use crate::source::{Context, Index};
+use crate::source::{Asked, Context, Index};
 
 /// How an index file is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,11 +51,8 @@ pub struct Wanted<'a> {
 /// Packages for all architectures stand in each architecture's index. They stand in `binary-all` too, or only there, where
 /// the Release file has `all` among its architectures and does not say `No-Support-for-Architecture-all: Packages`
 /// (Debian repository format, "Architectures"); a `binary-all` that is merely listed may not even be on the mirrors.
-pub fn wanted<'a>(
-    suite: &'a Suite<'a>,
-    archive: &'a Archive,
-    architecture: &'a Architecture,
-) -> Result<Vec<Wanted<'a>>> {
+pub fn wanted<'a>(suite: &'a Suite<'a>, asked: &Asked<'a>) -> Result<Vec<Wanted<'a>>> {
+    let Asked { archive, architecture, optional } = *asked;
     let (source, release) = (&suite.source, &suite.release);
     let best = |component: Option<&'a str>, plain: &str| best(suite, archive, architecture, component, plain);
     if source.is_flat() {
@@ -70,7 +67,7 @@ pub fn wanted<'a>(
         let own = of(architecture.as_str());
         let apart = !release.all_in_each && release.architectures.iter().any(|name| name == "all");
         let independent = if apart { of("all") } else { None };
-        if own.is_none() && independent.is_none() {
+        if own.is_none() && independent.is_none() && !optional {
             return Err(anyhow!(
                 "suite `{}` of the archive `{}` has no component `{component}` for {architecture}: its components are {}, \
                  its architectures {}",

@@ -12,11 +12,9 @@ use rayon::prelude::*;
 use self::index::Wanted;
 use self::suite::{Suite, SuiteSource};
 use super::cache::SuiteCache;
-use super::{Context, Index};
-use crate::arch::Architecture;
+use super::{Asked, Context, Index};
 use crate::digest::Sha256;
 use crate::error::Hint;
-use crate::manifest::Archive;
 use crate::package::deb::table::Table;
 use crate::progress::{Task, Unit};
 
@@ -36,14 +34,14 @@ enum Found<T> {
 
 /// The package indexes of each archive for its architecture. A suite that several ask for is asked for once, and an index
 /// held once.
-pub fn load(wanted: &[(&Archive, &Architecture)], context: &Context<'_>) -> Result<Vec<Vec<Index>>> {
+pub fn load(asked: &[Asked<'_>], context: &Context<'_>) -> Result<Vec<Vec<Index>>> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(CONNECTIONS)
         .build()
         .context("cannot start the threads that load indexes")?;
     pool.install(|| {
         let mut sources: Vec<SuiteSource<'_>> = Vec::new();
-        for (archive, _) in wanted.iter().filter(|(archive, _)| archive.pool.is_none()) {
+        for Asked { archive, .. } in asked.iter().filter(|asked| asked.archive.pool.is_none()) {
             for source in suite::suites_of(archive, context)? {
                 if !sources.iter().any(|known| known.is_same(&source)) {
                     sources.push(source);
@@ -52,11 +50,11 @@ pub fn load(wanted: &[(&Archive, &Architecture)], context: &Context<'_>) -> Resu
         }
         let (suites, mut missing) = split(sources.into_par_iter().map(|suite| suite.update(context)).collect())?;
         let mut indexes = Vec::new();
-        for (archive, architecture) in wanted {
+        for asked in asked {
             let mut of_archive = Vec::new();
-            for name in &archive.suites {
-                if let Some(suite) = suites.iter().find(|suite| suite.source.is_of(archive, name)) {
-                    of_archive.extend(index::wanted(suite, archive, architecture)?);
+            for name in &asked.archive.suites {
+                if let Some(suite) = suites.iter().find(|suite| suite.source.is_of(asked.archive, name)) {
+                    of_archive.extend(index::wanted(suite, asked)?);
                 }
             }
             indexes.push(of_archive);
