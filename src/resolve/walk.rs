@@ -24,7 +24,13 @@ pub struct Granted<'a> {
     pub of: BTreeMap<&'a str, (Option<bool>, Option<bool>)>,
 }
 
-impl Granted<'_> {
+impl<'a> Granted<'a> {
+    /// Takes up what is said of a package; what was said of it before stays where this says nothing.
+    pub fn say(&mut self, name: &'a str, (recommends, suggests): (Option<bool>, Option<bool>)) {
+        let said = self.of.entry(name).or_default();
+        *said = (recommends.or(said.0), suggests.or(said.1));
+    }
+
     fn grants(&self, name: &str, strength: Strength) -> bool {
         let (recommends, suggests) = self.of.get(name).copied().unwrap_or_default();
         match strength {
