@@ -221,8 +221,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "main.yaml:9:11: cannot read the include missing.yaml: No such file or directory (os error 2)",
     ),
     (
-        "tools: {archives: [{id: local, pool: debs}]}",
-        "main.yaml:9:25: `local` is what locks call package files that are named one by one",
+        "tools: {archives: [{id: '.', pool: debs}]}",
+        "main.yaml:9:25: `.` is not an archive id: one word without `/` is expected",
     ),
     ("packages: [^a, a]\nexclude: [a]", "main.yaml:9:16: `a` is asked for and excluded"),
     ("include: [main.yaml]", "main.yaml:9:11: files include each other: main.yaml -> main.yaml"),
