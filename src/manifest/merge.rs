@@ -462,7 +462,7 @@ impl<'a> Merge<'a> {
         for AskedPackage { typed, folder } in &self.packages {
             let name = &typed.name;
             let mut request = format.parse_request(&name.value).map_err(|message| self.mistake(name, message))?;
-            if self.exclude.iter().any(|e| e.value == request.name) {
+            if request.kind == RequestKind::Package && self.exclude.iter().any(|e| e.value == request.name) {
                 return Err(self.mistake(name, format!("`{}` is asked for and excluded", request.name)).into());
             }
             if request.kind == RequestKind::File {
