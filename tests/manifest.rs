@@ -161,7 +161,7 @@ fn the_digest_is_of_values() {
 const MISTAKES: &[(&str, &str)] = &[
     (
         "pakages: [a]",
-        "main.yaml:9:1: unknown field `pakages`, expected one of `name`, `format`, `include`, `architectures`, `foreign-architectures`, `archives`, `base`, `recommends`, `suggests`, `packages`, `exclude`, `groups`, `users`, `files`, `outputs`, `image`, `tools`\nhint: did you mean `packages`?",
+        "main.yaml:9:1: unknown field `pakages`, expected one of `name`, `format`, `include`, `architectures`, `foreign-architectures`, `archives`, `base`, `recommends`, `suggests`, `packages`, `exclude`, `groups`, `users`, `files`, `hostname`, `locale`, `timezone`, `units`, `debconf`, `hooks`, `outputs`, `image`, `tools`\nhint: did you mean `packages`?",
     ),
     (
         "base: requird",
@@ -223,6 +223,15 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "tools: {archives: [{id: '.', pool: debs}]}",
         "main.yaml:9:25: `.` is not an archive id: one word without `/` is expected",
+    ),
+    ("hostname: a_b", "main.yaml:9:11: `a_b` is not a host name: labels of letters, digits and `-` are expected (hostname(7))"),
+    ("timezone: ../etc", "main.yaml:9:11: `../etc` is not a time zone such as `Europe/Berlin`"),
+    ("locale: a b", "main.yaml:9:9: `a b` is not a locale such as `de_DE.UTF-8`"),
+    ("units: {mask: [ssh]}", "main.yaml:9:16: `ssh` is not a unit's name such as `ssh.service`"),
+    ("hooks: [{name: a}]", "main.yaml:9:16: the hook `a` needs exactly one of `script` and `source`"),
+    (
+        "hooks: [{name: a, at: never, script: x}]",
+        "main.yaml:9:23: hooks[0].at: unknown point `never`, expected one of `unpacked`, `configured`",
     ),
     ("packages: [^a, a]\nexclude: [a]", "main.yaml:9:16: `a` is asked for and excluded"),
     ("include: [main.yaml]", "main.yaml:9:11: files include each other: main.yaml -> main.yaml"),

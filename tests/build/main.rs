@@ -9,6 +9,7 @@ mod boot;
 mod fixture;
 mod recover;
 mod same;
+mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 mod told;
