@@ -13,3 +13,4 @@ mod same;
 mod support;
 mod told;
 mod tree;
+mod verify;

@@ -169,3 +169,125 @@ fn push_output(text: &mut String, output: &Output) {
     let place = place.as_ref().map_or_else(String::new, |place| format!(", in {}", printable(place)));
     push_bytes(text, "  ", bytes, &place);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::diff::builds::{Import, Origin};
+    use crate::diff::tree;
+    use crate::digest::Sha256;
+    use crate::finalize::Artifact;
+    use crate::store::Attributes;
+
+    fn entry(mode: u32, content: Content) -> Entry {
+        Entry { attributes: Attributes { uid: 0, gid: 0, mode, xattrs: Xattrs::new() }, content, link: None }
+    }
+
+    fn path(
+        path: &str,
+        [first, second]: [Option<Entry>; 2],
+        aspects: &[Aspect],
+        source: Source,
+        bytes: Option<Difference>,
+    ) -> Path {
+        let aspects: BTreeSet<Aspect> = aspects.iter().copied().collect();
+        let difference = tree::Difference { path: path.to_owned(), first, second, aspects };
+        Path { difference, origin: Origin { source, named_in: Vec::new() }, bytes }
+    }
+
+    fn artifact(content: &str) -> Artifact {
+        Artifact { path: "out/m.tar".into(), size: 5, sha256: Sha256::of(content.as_bytes()), reused: false }
+    }
+
+    #[test]
+    fn each_stage_tells_what_differs_and_how() {
+        let file =
+            |content: &str| Some(entry(0o100_644, Content::File(Sha256::of(content.as_bytes()), content.len() as u64)));
+        let lines = (0..25).map(|line| format!("-{line}{}", "x".repeat(200 * (line % 2)))).collect();
+        let bytes = Bytes { offset: 3, first: vec![0, 255], second: Vec::new() };
+        let mut moved = entry(0o020_666, Content::Device(1, 3));
+        moved.attributes.uid = 7;
+        moved.attributes.xattrs.insert("user.a".to_owned(), vec![1, 2]);
+        let import = path("data/x", [file("a"), file("b")], &[Aspect::Content], Source::Database, None);
+        let hello = || "hello 1.0 all".to_owned();
+        let told = vec![
+            path("a", [file("a"), None], &[], Source::Manifest, None),
+            path(
+                "b",
+                [file("abc"), file("abcd")],
+                &[Aspect::Content],
+                Source::Changed(hello()),
+                Some(Difference::Text(lines)),
+            ),
+            path(
+                "c\u{1b}",
+                [file("abc"), Some(entry(0o120_777, Content::Target("d".to_owned())))],
+                &[Aspect::Type],
+                Source::Scripts,
+                Some(Difference::Bytes(bytes.clone())),
+            ),
+            path(
+                "dev/null",
+                [Some(entry(0o020_600, Content::Device(1, 5))), Some(moved)],
+                &[Aspect::Mode, Aspect::Owner, Aspect::Xattrs, Aspect::Device],
+                Source::ChangedDatabase,
+                None,
+            ),
+        ];
+        let comparison = Comparison {
+            packages: 3,
+            imports: vec![Import { package: hello(), paths: Paths { count: 1, told: vec![import] } }],
+            merged: Paths { count: 1, told: vec![path("a", [None, file("a")], &[], Source::Package(hello()), None)] },
+            configured: Paths { count: 9, told },
+            commit: Sha256::of(b""),
+            outputs: vec![Output {
+                name: "m.tar".to_owned(),
+                artifacts: [artifact("a"), artifact("b")],
+                difference: Some((bytes, Some("/b".to_owned()))),
+            }],
+        };
+        let mut shown = String::new();
+        for line in 0..20 {
+            let xs = if line % 2 == 1 { 159 - line.to_string().len() } else { 0 };
+            let more = if line % 2 == 1 { "…" } else { "" };
+            let _ = writeln!(shown, "    -{line}{}{more}", "x".repeat(xs));
+        }
+        let expected = format!(
+            "\
+m amd64: the builds differ in import, merge, configure, m.tar
+import: 1 of 3 packages differ
+  hello 1.0 all
+    data/x: 1 B, then 1 B
+merge: 1 path differs
+  /a: only in the second build: file of 1 B
+    of hello 1.0 all
+configure: 9 paths differ
+  /a: only in the first build: file of 1 B
+    of the manifest's files
+  /b: 3 B, then 4 B
+    of hello 1.0 all, changed by scripts
+{shown}    and 5 more lines
+  /c\u{fffd}: file of 3 B, then link to d
+    made by scripts
+    from byte 3 on:
+    -00 ff
+    +(its end)
+  /dev/null: mode 0600, then mode 0666; owner 0:0, then owner 7:0; no extended attributes, then user.a=0x0102; \
+device 1:5, then device 1:3
+    of the package database, changed by scripts
+  and 5 more
+m.tar: 5 B, then 5 B
+  -SHA-256 {}
+  +SHA-256 {}
+  from byte 3 on, in /b:
+  -00 ff
+  +(its end)
+",
+            Sha256::of(b"a"),
+            Sha256::of(b"b"),
+        );
+        assert_eq!(render("m amd64", &comparison), expected);
+    }
+}
