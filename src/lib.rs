@@ -12,7 +12,7 @@
 //! | [`import`]   | package files                | one ref per package             | store              |
 //! | [`assemble`] | package refs                 | a configured tree               | store, sandbox     |
 //! | [`finalize`] | a tree                       | `root.img` and other outputs    | output folder      |
-//! | [`diff`]     | two locks                    | a report of what changed        | nothing, or files  |
+//! | [`diff`]     | two locks, trees or builds   | what differs                    | nothing, or files  |
 //!
 //! Things the stages use: [`package`] (what the package formats' manuals say), [`store`] (the ostree
 //! repository), [`sandbox`] (namespaces), and the small modules at the end of the list.

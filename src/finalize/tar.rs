@@ -31,12 +31,8 @@ pub fn path_at(archive: &Path, offset: u64) -> Result<Option<String>> {
     for entry in archive.entries_with_seek().with_context(failed)? {
         let entry = entry.with_context(failed)?;
         if offset < entry.raw_file_position() + entry.size() {
-            return Ok(Some(
-                entry
-                    .path_bytes()
-                    .strip_prefix(b".")
-                    .map_or_else(String::new, |path| String::from_utf8_lossy(path).into_owned()),
-            ));
+            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            return Ok(Some(format!("/{}", path.trim_start_matches("./").trim_end_matches('/'))));
         }
     }
     Ok(None)

@@ -2,13 +2,22 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
+
+use compose::assemble;
+use compose::finalize::{self, Request};
+use compose::manifest::{self, OutputFormat};
+use compose::store::Store;
 
 use crate::fixture::{self, REQUIRED, Scene, path_of};
 use crate::recover::assert_nothing_runs;
 use crate::support::deb::Deb;
-use crate::support::needs::needs;
-use crate::support::program::{Outcome, run};
+use crate::support::needs::{self, needs};
+use crate::support::program::{Outcome, PROGRAM, run};
+
+/// A text that no other file of a root has.
+const TEXT: &str = "Eels are told apart by the bytes in their images.\n";
 
 /// Both outputs that are files.
 const FORMATS: [&str; 4] = ["--format", "root.img", "--format", "tar"];
@@ -86,7 +95,8 @@ head -c 64 /dev/urandom >/var/lib/eels/key
 printf 'eels\\n%s\\n' \"$(date +%s%N)\" >/var/lib/eels/token
 date +%s%N >/usr/share/eels/seed
 ";
-    scene.add_package(&Deb::new("eels", "1.0").file("usr/share/eels/seed", "none").script("postinst", postinst));
+    let eels = Deb::new("eels", "1.0").file("usr/share/eels/seed", "none").file("usr/share/eels/text", TEXT);
+    scene.add_package(&eels.script("postinst", postinst));
     let outcome = verify(&scene, &[]);
     let expected = format!(
         "\
@@ -127,6 +137,23 @@ required.amd64.tar: X MiB, then X MiB
     );
     assert_eq!((masked(&outcome.stdout), outcome.code), (expected, Some(1)), "{}", outcome.stderr);
     assert_eq!(entries(&scene, "store/work"), 0);
+
+    let Some(()) = needs(needs::root()) else { return };
+    for (ending, format) in [("root.img", OutputFormat::RootImg), ("tar", OutputFormat::Tar)] {
+        assert_eq!(place_of_text(&scene, ending, format), Some("/usr/share/eels/text".to_owned()), "{ending}");
+    }
+}
+
+/// What is said to lie where an output has the text.
+fn place_of_text(scene: &Scene, ending: &str, format: OutputFormat) -> Option<String> {
+    let manifest = manifest::load(&scene.path(&path_of(REQUIRED))).unwrap();
+    let (lock, store) = (scene.lock(REQUIRED), Store::open(&scene.path("store")).unwrap());
+    let commit = assemble::cached(&store, assemble::key(&manifest, &lock).unwrap()).unwrap().unwrap();
+    let (program, folder) = (Path::new(PROGRAM), &scene.path("out"));
+    let request = Request { store: &store, program, manifest: &manifest, lock: &lock, commit, folder };
+    let file = scene.output(REQUIRED, ending);
+    let offset = memchr::memmem::find(&fs::read(&file).unwrap(), TEXT.as_bytes()).expect("the output has the text");
+    finalize::path_at(&request, format, &file, offset as u64).unwrap()
 }
 
 #[test]
