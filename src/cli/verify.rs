@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use compose::assemble;
-use compose::diff::builds::{self, Build, Comparison};
+use compose::diff::builds::{self, Build};
 use compose::finalize::{self, Request};
 use compose::lock::{Lock, Package};
 use compose::manifest::{Manifest, OutputFormat};
@@ -43,20 +43,16 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let (manifest, locks) = arguments.build.load()?;
-    let mut answer = Answer::Yes;
+    let mut all_same = true;
     for lock in &locks {
-        let comparison = verify(arguments, &manifest, lock, settings)
+        all_same &= verify(arguments, &manifest, lock, settings)
             .with_context(|| format!("cannot verify {} for {}", manifest.name, lock.architecture))?;
-        let name = format!("{} {}", manifest.name, lock.architecture);
-        terminal::print_text(&builds::text::render(&name, &comparison))?;
-        if !comparison.different_stages().is_empty() {
-            answer = Answer::No;
-        }
     }
-    Ok(answer)
+    Ok(if all_same { Answer::Yes } else { Answer::No })
 }
 
-fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<Comparison> {
+/// Prints what differs; tells whether nothing does.
+fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<bool> {
     let store = Store::open(&settings.store)?;
     let formats = arguments.build.formats(manifest);
     let built = build::build(&arguments.build, manifest, lock, settings, &store)?;
@@ -92,7 +88,11 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     }
     let first =
         Build { request: Request { store: &store, commit: built.commit, ..request }, artifacts: built.artifacts };
-    builds::compare(manifest, lock, &packages, [&first, &Build { request, artifacts }])
+    let comparison = builds::compare(manifest, lock, &packages, [&first, &Build { request, artifacts }])?;
+    // Now, since it can take longer to remove the second build than to compare it.
+    let name = format!("{} {}", manifest.name, lock.architecture);
+    terminal::print_text(&builds::text::render(&name, &comparison))?;
+    Ok(comparison.different_stages().is_empty())
 }
 
 /// The packages that a build of these outputs imports.
