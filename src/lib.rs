@@ -8,11 +8,11 @@
 //! | [`manifest`] | a YAML file and its includes | a [`manifest::Manifest`]        | files              |
 //! | [`source`]   | the manifest's archives      | verified package indexes        | network, cache     |
 //! | [`resolve`]  | manifest and indexes         | a [`lock::Lock`]                | nothing            |
+//! | [`diff`]     | two locks, trees or builds   | what differs                    | nothing, or files  |
 //! | [`fetch`]    | a lock                       | verified package files          | network, store     |
 //! | [`import`]   | package files                | one ref per package             | store              |
 //! | [`assemble`] | package refs                 | a configured tree               | store, sandbox     |
 //! | [`finalize`] | a tree                       | `root.img` and other outputs    | output folder      |
-//! | [`diff`]     | two locks, trees or builds   | what differs                    | nothing, or files  |
 //!
 //! Things the stages use: [`package`] (what the package formats' manuals say), [`store`] (the ostree
 //! repository), [`sandbox`] (namespaces), and the small modules at the end of the list.

@@ -139,7 +139,7 @@ fn assert_valid(json: &str) {
 #[test]
 fn every_kind_of_change_is_told() {
     let (old, new) = update();
-    let mut report = report::compare([(Some(&old), &new)]);
+    let mut report = report::compare([(Some(&old), &new)]).unwrap();
     let bugs = [Bug { tracker: Tracker::Debian, number: 1_094_027 }, Bug { tracker: Tracker::Launchpad, number: 7 }];
     let cves = ["CVE-2026-0001", "CVE-2026-0002"];
     of_source(&mut report, "openssl").changelog = Some(Changelog {
@@ -189,7 +189,7 @@ fn what_stands_in_several_locks_is_told_once() {
     let mut pairs: Vec<_> = old.iter().map(Some).zip(&new).collect();
     let fresh = one("d", "1", "amd64");
     pairs.push((None, &fresh));
-    let report = report::compare(pairs);
+    let report = report::compare(pairs).unwrap();
     assert_snapshot("report/several-locks.txt", &report::text::render(&report));
     assert_snapshot("report/several-locks.md", &report::markdown::render(&report));
     assert_valid(&report::json::render(&report).unwrap());
@@ -198,7 +198,7 @@ fn what_stands_in_several_locks_is_told_once() {
 #[test]
 fn nothing_is_told_of_nothing() {
     let (mut old, _) = update();
-    let report = report::compare([(Some(&old), &old)]);
+    let report = report::compare([(Some(&old), &old)]).unwrap();
     assert_eq!(report::text::render(&report), "");
     assert!(report::markdown::render(&report).starts_with("## No package changed\n"));
     let json = report::json::render(&report).unwrap();
@@ -207,7 +207,7 @@ fn nothing_is_told_of_nothing() {
 
     let new = old.clone();
     old.manifest_sha256 = Sha256::of(b"another");
-    let markdown = report::markdown::render(&report::compare([(Some(&old), &new)]));
+    let markdown = report::markdown::render(&report::compare([(Some(&old), &new)]).unwrap());
     assert!(markdown.contains("`small.amd64`: no package moves, but"), "{markdown}");
 }
 
@@ -244,7 +244,7 @@ fn changes_go_by_the_order_of_versions() {
 fn a_reason_is_the_shortest_chain_of_dependencies() {
     let why = |packages: &[&str], wanted: &str| {
         let new = lock("m", packages, &[]);
-        let report = report::compare([(None, &new)]);
+        let report = report::compare([(None, &new)]).unwrap();
         let text = report::text::render(&report);
         let lines = text.lines().skip_while(|line| !line.starts_with(&format!("added {wanted} ")));
         lines.into_iter().find_map(|line| line.strip_prefix("  why: ")).unwrap().to_owned()
@@ -269,7 +269,7 @@ fn nothing_of_a_package_acts_in_markdown() {
         lock.packages[0].version += HOSTILE;
         lock.packages[0].archive = HOSTILE.to_owned();
     }
-    let mut report = report::compare([(Some(&old), &new)]);
+    let mut report = report::compare([(Some(&old), &new)]).unwrap();
     let text = "```\n</details>\n/close\n@you Closes: #1 fixes me/you#2\n~~~\n````text";
     let entries = vec![entry("2", text, &[], &[])];
     report.changes[0].changelog = Some(Changelog { entries, note: Some(printable(HOSTILE)), ..Changelog::default() });
@@ -305,7 +305,7 @@ fn a_body_is_never_too_long() {
         lock("large", &texts.iter().map(String::as_str).collect::<Vec<_>>(), &[])
     };
     for (count, with_changelog) in [(1500, 1500), (300, 300), (40, 3)] {
-        let mut report = report::compare([(Some(&list("1", count)), &list("2", count))]);
+        let mut report = report::compare([(Some(&list("1", count)), &list("2", count))]).unwrap();
         for (i, change) in report.changes.iter_mut().take(with_changelog).enumerate() {
             let lines = "  * äöü\n".repeat(if i == 0 { 2 } else { 8_000 });
             let cves: Vec<String> = (0..1000).map(|n| format!("CVE-2026-{:05}", n + i)).collect();

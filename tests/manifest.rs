@@ -101,7 +101,7 @@ archives:
 - id: debian
   suites: [trixie-updates]
   check-valid-until: false
-- id: local
+- id: own
   suites: [./]
   trusted: true
   uris: ['file:///pool']
@@ -124,7 +124,7 @@ image: {label: main}
     assert_eq!(m.architectures.iter().map(Architecture::as_str).collect::<Vec<_>>(), ["amd64", "arm64"]);
     let requests: Vec<String> = m.packages.iter().map(|p| format!("{} {:?}", p.name, p.version)).collect();
     assert_eq!(requests, ["z None", "a None", "b Some((\">=\", \"1\"))", "c Some((\"=\", \"2-1\"))"]);
-    assert_eq!(m.archives.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["debian", "local"]);
+    assert_eq!(m.archives.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["debian", "own"]);
     assert_eq!(m.archives[0].suites, ["trixie", "trixie-updates"]);
     assert_eq!((m.archives[0].priority, m.archives[0].check_valid_until), (Some(100), false));
     let modes: Vec<_> = m.files.iter().map(|f| (f.path.as_str(), f.mode, f.owner.as_str())).collect();
@@ -220,6 +220,11 @@ const MISTAKES: &[(&str, &str)] = &[
         "include: [missing.yaml]",
         "main.yaml:9:11: cannot read the include missing.yaml: No such file or directory (os error 2)",
     ),
+    (
+        "tools: {archives: [{id: '.', pool: debs}]}",
+        "main.yaml:9:25: `.` is not an archive id: one word without `/` is expected",
+    ),
+    ("packages: [^a, a]\nexclude: [a]", "main.yaml:9:16: `a` is asked for and excluded"),
     ("include: [main.yaml]", "main.yaml:9:11: files include each other: main.yaml -> main.yaml"),
     ("name: twice", "main.yaml:9:1: duplicate field `name`"),
     ("packages: a", "main.yaml:9:11: packages: invalid type: string \"a\", expected a sequence"),

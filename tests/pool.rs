@@ -69,7 +69,7 @@ fn pools_and_files_are_locked_and_fetched_like_archives() {
             "  path: a_1_amd64.deb",
             "  archive: mine",
             "  path: more/b_1_amd64.deb",
-            "  archive: local",
+            "  archive: .",
             "  path: extra/c_2_amd64.deb"
         ]
     );
@@ -85,7 +85,7 @@ fn a_file_is_taken_whatever_the_archives_have() {
     scene.put("extra", &Deb::new("a", "0").arch("amd64"));
     assert_eq!(scene.run(&["update-lock", "manifests/own.yaml"]).stderr, "");
     let lock = fs::read_to_string(scene.path().join("locks/own.amd64.lock")).unwrap();
-    assert!(lock.contains("version: '0'\n  archive: local\n") && !lock.contains("name: b"), "{lock}");
+    assert!(lock.contains("version: '0'\n  archive: .\n") && !lock.contains("name: b"), "{lock}");
 }
 
 #[test]

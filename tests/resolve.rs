@@ -183,12 +183,11 @@ fn recommendations_are_followed_when_asked_for() {
     manifest.recommends = true;
     let packages = ["a 1;Recommends: b, x, c", "b 1", "c 1;Depends: x"];
     assert_eq!(chosen(&manifest, &[index("trixie", &packages)]), "a 1, b 1");
-    // Where two exclude each other unnoticed at first, apt's problem resolver decides: by who wants them, then for the one
-    // that excludes nothing.
-    let excluding = ["a 1;Recommends: d, b, c", "d 1;Conflicts: e", "b 1;Depends: e", "c 1", "e 1"];
-    assert_eq!(chosen(&manifest, &[index("trixie", &excluding)]), "a 1, b 1, c 1, e 1");
-    let wanted = ["a 1;Recommends: d, b, c", "d 1;Conflicts: e", "b 1;Depends: e", "c 1;Depends: d", "e 1"];
-    assert_eq!(chosen(&manifest, &[index("trixie", &wanted)]), "a 1, c 1, d 1");
+    // Where two exclude each other and it was not seen in time, apt's problem resolver decides by their scores.
+    let packages = ["a 1;Recommends: d, b, c", "d 1;Conflicts: e", "b 1;Depends: e;Priority: standard", "c 1", "e 1"];
+    assert_eq!(chosen(&manifest, &[index("trixie", &packages)]), "a 1, b 1, c 1, e 1");
+    let packages = ["a 1;Recommends: d, b, c", "d 1;Conflicts: e", "b 1;Depends: e", "c 1;Depends: d", "e 1"];
+    assert_eq!(chosen(&manifest, &[index("trixie", &packages)]), "a 1, c 1, d 1");
 }
 
 #[test]
@@ -765,5 +764,107 @@ fn one_package_moves_with_no_more_than_it_needs() {
         let kept = if why.contains("no longer") { Vec::new() } else { before.to_vec() };
         let after = [kept, vec![index("trixie", after)]].concat();
         assert_eq!(moved(&before, &after, &["a", "b"], &[only]), expected, "{why}");
+    }
+}
+
+#[test]
+fn an_update_of_one_package_changes_its_block_alone() {
+    let packages = |b: &'static str| {
+        ["a 1;Depends: b", b, "c 1;Depends: b (>= 1);Recommends: d", "d 1;Architecture: all", "e 1;Depends: a, c"]
+    };
+    let before = index("trixie", &packages("b 1;Source: bees;Installed-Size: 10;Depends: d"));
+    let after = Index {
+        date: Timestamp::from_seconds(2000).unwrap(),
+        ..index("trixie", &packages("b 2;Source: bees;Installed-Size: 20;Depends: d"))
+    };
+    let mut manifest = manifest(Base::None, &["e"]);
+    manifest.recommends = true;
+    let old = lock(&manifest, &[before]).unwrap();
+    let previous = Previous { lock: Some(&old), only: None };
+    let new = resolve::run(&manifest, &amd64(), &all_of(&[after]), &previous).unwrap();
+    let (old, new) = (old.render().unwrap(), new.render().unwrap());
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    assert_eq!(old.len(), new.len());
+    let mut block = "";
+    let mut changed = Vec::new();
+    for (old, new) in old.iter().zip(&new) {
+        block = old.strip_prefix("- name: ").unwrap_or(block);
+        if old != new {
+            changed.push(format!("{block}{}", new.trim_start().split_once(':').unwrap().0.replace(' ', "_")));
+        }
+    }
+    assert_eq!(changed, ["date", "bversion", "bpath", "binstalled-size", "bsha256"]);
+}
+
+#[test]
+fn what_is_kept_keeps_its_place() {
+    let both = |first: &[&str], second: &[&str]| [index("trixie", first), index("trixie-security", second)];
+    let manifest = manifest(Base::None, &["a", "b"]);
+    let old = lock(&manifest, &both(&["a 1"], &["b 1"])).unwrap();
+    let only = ["a".to_owned()];
+    let previous = Previous { lock: Some(&old), only: Some(&only) };
+    for (why, first) in [("the same file", "b 1"), ("another file under the same version", "b 1;Description: x")] {
+        let now = both(&["a 1", "a 2", first], &["b 1"]);
+        let new = resolve::run(&manifest, &amd64(), &all_of(&now), &previous).unwrap();
+        assert_eq!(new.packages[0].version, "2");
+        assert_eq!(new.packages[1], old.packages[1], "{why}");
+    }
+}
+
+#[test]
+fn a_release_that_needs_itself_in_two_versions_ends() {
+    let stable = index("trixie", &["a 1", "x 1", "y 1"]);
+    let new = [
+        "a 2;Depends: x (= 2)",
+        "x 2;Depends: y (= 3)",
+        "x 3;Depends: y (= 2)",
+        "y 2;Depends: x (= 2)",
+        "y 3;Depends: x (= 3)",
+    ];
+    let backports = Index { not_automatic: true, but_automatic_upgrades: true, ..index("bpo", &new) };
+    assert!(
+        chosen(&manifest(Base::None, &["a/bpo"]), &[stable.clone(), backports]).contains("x 2 depends on `y (= 3)`")
+    );
+    // The highest that fits, as apt takes it; and what the manifest says of versions stands.
+    let new = ["a 2;Depends: x (>= 2)", "x 2", "x 3"];
+    let backports = Index { not_automatic: true, but_automatic_upgrades: true, ..index("bpo", &new) };
+    let both = [stable, backports];
+    assert_eq!(chosen(&manifest(Base::None, &["a/bpo"]), &both), "a 2, x 3");
+    assert_eq!(chosen(&manifest(Base::None, &["a/bpo", "x (<< 3)"]), &both), "a 2, x 2");
+    assert_eq!(
+        chosen(&manifest(Base::None, &["a/bpo", "x=1"]), &both),
+        "cannot resolve small for amd64: nothing satisfies the manifest:
+  the manifest asks for `a/bpo`: a 2
+    a 2 depends on `x (>= 2)`: `x (>= 2)` is 2 (debian/bpo/main), 3 (debian/bpo/main), but the candidate is 1
+hint: name an archive that has `x (>= 2)` under `archives`
+hint: leave `a/bpo` out of `packages`"
+    );
+}
+
+#[test]
+fn wishes_belong_to_packages_however_they_are_asked_for() {
+    let archive = [index("trixie", &["a 1;Task: t;Recommends: b", "b 1", "c 1;Recommends: d", "d 1"])];
+    let mut manifest = manifest(Base::None, &["^t", "c", "c (>= 1)"]);
+    manifest.packages[0].recommends = Some(true);
+    manifest.packages[1].recommends = Some(true);
+    assert_eq!(chosen(&manifest, &archive), "a 1, b 1, c 1, d 1");
+}
+
+#[test]
+fn a_package_that_no_lock_can_hold_is_told() {
+    let odd = |path: &str| {
+        let text = format!(
+            "Package: a\nVersion: 1\nArchitecture: amd64\nFilename: {path}\nSize: 7\nSHA256: {}\n",
+            "1".repeat(64)
+        );
+        [Index { table: Arc::new(Table::of(&text).unwrap()), ..index("trixie", &[]) }]
+    };
+    let manifest = manifest(Base::None, &["a"]);
+    assert_eq!(lock(&manifest, &odd("./pool//a.deb")).unwrap().packages[0].path, "pool/a.deb");
+    for (path, reason) in [
+        ("../a.deb", "`a` has the path `../a.deb`: expected one below the archive"),
+        ("a file.deb", "`a` has an empty value, or one with spaces or control characters"),
+    ] {
+        assert_eq!(chosen(&manifest, &odd(path)), format!("the packages chosen make no lock: {reason}"));
     }
 }

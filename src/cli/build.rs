@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use compose::arch::Architecture;
 use compose::digest::Sha256;
-use compose::error::Hint;
 use compose::finalize::{self, Artifact};
 use compose::import::{self, Commits, LookUp};
 use compose::lock::{self, Lock, Package};
@@ -17,6 +16,7 @@ use compose::store::{PendingRefs, Store, Tree};
 use compose::{assemble, fetch};
 
 use super::fetch::fetch_files;
+use super::manifests::{architectures, one_architecture};
 use super::settings::{self, Settings};
 use super::{Answer, terminal};
 
@@ -88,31 +88,6 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
         }
     }
     Ok(Answer::Yes)
-}
-
-/// The manifest's architectures, or those asked for.
-pub fn architectures(manifest: &Manifest, wanted: &[Architecture]) -> Result<Vec<Architecture>> {
-    for architecture in wanted {
-        if !manifest.architectures.contains(architecture) {
-            let known: Vec<_> = manifest.architectures.iter().map(Architecture::as_str).collect();
-            bail!("{} is not for {architecture}: its architectures are {}", manifest.path.display(), known.join(", "));
-        }
-    }
-    Ok(if wanted.is_empty() { manifest.architectures.clone() } else { wanted.to_vec() })
-}
-
-/// The architecture asked for, else this machine's, else the manifest's only one.
-pub fn one_architecture(manifest: &Manifest, wanted: Option<&Architecture>) -> Result<Architecture> {
-    if let Some(wanted) = wanted {
-        return Ok(architectures(manifest, std::slice::from_ref(wanted))?.remove(0));
-    }
-    let host = Architecture::host().filter(|host| manifest.architectures.contains(host));
-    match (host, manifest.architectures.as_slice()) {
-        (Some(host), _) => Ok(host),
-        (None, [only]) => Ok(only.clone()),
-        (None, _) => Err(anyhow!("{} is not for this machine's architecture", manifest.path.display()))
-            .hint(|| format!("compose build {} --arch A", manifest.path.display())),
-    }
 }
 
 /// What [`obtain`] did.

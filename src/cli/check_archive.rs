@@ -9,8 +9,9 @@ use compose::manifest;
 use compose::progress::Progress;
 use compose::{resolve, source};
 
+use super::manifests::architectures;
 use super::settings::Settings;
-use super::{Answer, build, terminal};
+use super::{Answer, terminal};
 
 /// List the packages of a manifest's archives that cannot be installed, with the proofs
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let manifest = manifest::load(&arguments.manifest)?;
     let mut answer = Answer::Yes;
-    for architecture in build::architectures(&manifest, &arguments.arch)? {
+    for architecture in architectures(&manifest, &arguments.arch)? {
         let indexes = source::load_indexes(&[(&manifest, &architecture)], &settings.source())?.remove(0);
         let verdict = resolve::judge(manifest.format, &architecture, &indexes.packages)
             .with_context(|| format!("cannot judge the archives of {} for {architecture}", manifest.name))?;

@@ -1,45 +1,36 @@
 //! `compose fetch`: downloads what locks name, and nothing else.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
-use compose::arch::Architecture;
 use compose::fetch;
 use compose::lock::{self, Package};
-use compose::manifest::{self, Manifest};
+use compose::manifest::Manifest;
 use compose::progress::Progress;
 use compose::source;
 
+use super::manifests::Manifests;
 use super::settings::Settings;
-use super::{Answer, build, terminal};
+use super::{Answer, terminal};
 
 /// Download what locks name, and nothing else
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Manifests
-    #[arg(value_name = "MANIFEST", required = true)]
-    manifests: Vec<PathBuf>,
-    /// Only for this architecture; may be given several times
-    #[arg(long, value_name = "A")]
-    arch: Vec<Architecture>,
+    #[command(flatten)]
+    manifests: Manifests,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    for path in &arguments.manifests {
-        let manifest = manifest::load(path)?;
-        for architecture in build::architectures(&manifest, &arguments.arch)? {
-            let lock = lock::load(&manifest, &architecture)?;
-            let report = fetch_files(&manifest, &lock.files(), settings)?;
-            settings.terminal.note(&format!(
-                "{} {architecture}: {} fetched ({}), {} were here",
-                manifest.name,
-                report.fetched,
-                terminal::size(report.fetched_bytes),
-                report.present
-            ));
-        }
+    for (manifest, architecture) in arguments.manifests.load()? {
+        let lock = lock::load(&manifest, &architecture)?;
+        let report = fetch_files(&manifest, &lock.files(), settings)?;
+        settings.terminal.note(&format!(
+            "{} {architecture}: {} fetched ({}), {} were here",
+            manifest.name,
+            report.fetched,
+            terminal::size(report.fetched_bytes),
+            report.present
+        ));
     }
     Ok(Answer::Yes)
 }

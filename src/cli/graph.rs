@@ -6,23 +6,20 @@ use std::process::Command;
 
 use anyhow::{Context, Error, Result, anyhow};
 use clap::{Args, ValueEnum};
-use compose::arch::Architecture;
 use compose::error::{self, Hint};
 use compose::lock::dot::{self, Part};
 use compose::lock::graph::Graph;
 use compose::{durable, process};
 
+use super::manifests::OneManifest;
 use super::settings::Settings;
 use super::{Answer, terminal, why};
 
 /// Draw which package of a lock needs which
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Manifest
-    manifest: PathBuf,
-    /// The lock's architecture [default: the machine's]
-    #[arg(long, value_name = "A")]
-    arch: Option<Architecture>,
+    #[command(flatten)]
+    manifest: OneManifest,
     /// Only what leads to this package, given as NAME or NAME:ARCH
     #[arg(long, value_name = "NAME")]
     package: Option<String>,
@@ -46,7 +43,7 @@ enum Format {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    let lock = why::load(&arguments.manifest, arguments.arch.as_ref(), settings)?;
+    let lock = why::load(&arguments.manifest, settings)?;
     let root = Graph::new(&lock.packages)?;
     let tools = Graph::new(if arguments.tools { &lock.tools } else { &[] })?;
     let [root, tools] = [&root, &tools].map(|graph| part(graph, arguments.package.as_deref()));

@@ -5,6 +5,7 @@ mod build;
 mod check_archive;
 mod fetch;
 mod graph;
+mod manifests;
 mod settings;
 mod shell;
 mod store;

@@ -10,25 +10,22 @@ use compose::diff::changelog;
 use compose::diff::report::{self, Report};
 use compose::error::{Hint, nearest_words};
 use compose::lock::{self, Lock, Package};
-use compose::manifest::{self, Manifest};
+use compose::manifest::Manifest;
 use compose::progress::Progress;
 use compose::resolve::{self, Previous};
 use compose::source::{self, Indexes};
 use rayon::prelude::*;
 
 use super::fetch::fetch_files;
+use super::manifests::Manifests;
 use super::settings::Settings;
-use super::{Answer, build, terminal};
+use super::{Answer, terminal};
 
 /// Pin every package of manifests to its newest version
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Manifests
-    #[arg(value_name = "MANIFEST", required = true)]
-    manifests: Vec<PathBuf>,
-    /// Only for this architecture; may be given several times
-    #[arg(long, value_name = "A")]
-    arch: Vec<Architecture>,
+    #[command(flatten)]
+    manifests: Manifests,
     /// Move only this package, and what that needs; may be given several times
     #[arg(long, value_name = "NAME")]
     package: Vec<String>,
@@ -64,11 +61,7 @@ struct Update {
 
 /// Runs the command. Nothing is written unless all locks could be made and reported.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    let mut wanted = Vec::new();
-    for path in &arguments.manifests {
-        let manifest = manifest::load(path)?;
-        wanted.extend(build::architectures(&manifest, &arguments.arch)?.into_iter().map(|a| (manifest.clone(), a)));
-    }
+    let wanted = arguments.manifests.load()?;
     let pairs: Vec<(&Manifest, &Architecture)> = wanted.iter().map(|(manifest, a)| (manifest, a)).collect();
     let indexes = source::load_indexes(&pairs, &settings.source())?;
     let updates: Vec<Update> = wanted
@@ -77,7 +70,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
         .map(|((manifest, architecture), indexes)| compute(manifest, &architecture, &indexes, arguments, settings))
         .collect::<Result<_>>()?;
     check_names(&arguments.package, &updates)?;
-    let mut report = report::compare(updates.iter().map(|update| (update.old.as_ref(), &update.new)));
+    let mut report = report::compare(updates.iter().map(|update| (update.old.as_ref(), &update.new)))?;
     if arguments.changelogs {
         add_changelogs(&mut report, &updates, settings);
     }

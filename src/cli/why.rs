@@ -1,18 +1,15 @@
 //! `compose why`: by which chains a package comes into a lock.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Error, Result, anyhow};
 use clap::Args;
-use compose::arch::Architecture;
 use compose::error;
-use compose::lock::graph::{Chain, Graph, Node, Strength};
+use compose::lock::graph::{Chain, EdgeKind, Graph, Node};
 use compose::lock::{self, Asked, Lock};
-use compose::manifest;
 use compose::progress::Progress;
 
+use super::manifests::OneManifest;
 use super::settings::Settings;
-use super::{Answer, build, terminal};
+use super::{Answer, terminal};
 
 /// How many chains are shown unless all are asked for.
 const SHOWN: usize = 8;
@@ -20,13 +17,10 @@ const SHOWN: usize = 8;
 /// Tell why a package is in a lock: what asks for it, and what needs it
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Manifest
-    manifest: PathBuf,
+    #[command(flatten)]
+    manifest: OneManifest,
     /// Package, as NAME or NAME:ARCH
     package: String,
-    /// The lock's architecture [default: the machine's]
-    #[arg(long, value_name = "A")]
-    arch: Option<Architecture>,
     /// Show a chain for each package asked for that needs it
     #[arg(long)]
     all: bool,
@@ -34,7 +28,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    let lock = load(&arguments.manifest, arguments.arch.as_ref(), settings)?;
+    let lock = load(&arguments.manifest, settings)?;
     let mut explained = false;
     for (packages, place) in [(&lock.packages, Place::Root), (&lock.tools, Place::Tools)] {
         let graph = Graph::new(packages)?;
@@ -50,9 +44,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
 
 /// The lock to tell about. One that is stale is told about too, with a warning: it is what the last build was made from, and
 /// often the question is asked to find out how to change the manifest.
-pub fn load(path: &Path, architecture: Option<&Architecture>, settings: &Settings) -> Result<Lock> {
-    let manifest = manifest::load(path)?;
-    let architecture = build::one_architecture(&manifest, architecture)?;
+pub fn load(manifest: &OneManifest, settings: &Settings) -> Result<Lock> {
+    let (manifest, architecture) = manifest.load()?;
     let lock = lock::load_as_it_is(&manifest, &architecture)?;
     if let Some(reason) = lock::staleness(&lock, &manifest) {
         settings.terminal.warn(&format!("{reason}; this is about the lock as it is"));
@@ -132,9 +125,9 @@ fn explain(graph: &Graph<'_>, node: Node, place: Place, limit: usize) -> Vec<Str
 
 /// Who needs a package directly, in one line for dependencies and one for recommendations.
 fn neighbours<'a>(graph: &'a Graph<'_>, node: Node) -> impl Iterator<Item = String> + 'a {
-    let verbs = [(Strength::Depends, "depend on it"), (Strength::Recommends, "recommend it")];
-    verbs.into_iter().filter_map(move |(strength, verb)| {
-        let edges = graph.needed_by(node).iter().filter(|edge| edge.strength == strength);
+    let verbs = [(EdgeKind::Depends, "depend on it"), (EdgeKind::Recommends, "recommend it")];
+    verbs.into_iter().filter_map(move |(kind, verb)| {
+        let edges = graph.needed_by(node).iter().filter(|edge| edge.kind == kind);
         let names: Vec<&str> = edges.map(|edge| graph.label(edge.node)).collect();
         (!names.is_empty()).then(|| format!("  {} {verb} directly: {}", names.len(), names.join(", ")))
     })
@@ -150,9 +143,9 @@ fn draw(graph: &Graph<'_>, chain: &Chain, place: Place) -> String {
         });
     }
     for step in &chain.steps {
-        line.push_str(match step.strength {
-            Strength::Depends => " → ",
-            Strength::Recommends => " ⇢ ",
+        line.push_str(match step.kind {
+            EdgeKind::Depends => " → ",
+            EdgeKind::Recommends => " ⇢ ",
         });
         line.push_str(graph.label(step.node));
     }

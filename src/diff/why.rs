@@ -1,11 +1,12 @@
-//! Why a package is in a lock, or no longer: the shortest chain to it from a package that was asked for, found in the lock's
-//! own fields.
+//! Why a package is in a lock, or no longer: the shortest chain to it from a package that was asked for, as reports tell it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::report::Section;
+use crate::lock::graph::{Chain, Edge, EdgeKind, Graph, Node};
 use crate::lock::{Asked, Package};
 use crate::package::printable;
 
@@ -67,27 +68,19 @@ pub struct Named {
     pub version: String,
 }
 
-/// The chains to all packages of a list.
+/// The shortest chains to all packages of a list.
 pub struct Chains<'a> {
-    list: &'a [Package],
-    /// By dependencies alone.
-    strict: Vec<Option<Step>>,
-    /// Also by recommendations.
-    loose: Vec<Option<Step>>,
+    graph: Graph<'a>,
+    section: Section,
+    by_node: BTreeMap<Node, Chain>,
 }
 
-/// How a package is reached: from which other of the list, and by what.
-type Step = (Option<usize>, By);
-
 impl<'a> Chains<'a> {
-    /// Finds the shortest chain to each package.
-    pub fn new(list: &'a [Package], section: Section) -> Self {
-        let mut by_label: BTreeMap<String, usize> = BTreeMap::new();
-        for (i, package) in list.iter().enumerate() {
-            by_label.insert(package.name.clone(), i);
-            by_label.insert(format!("{}:{}", package.name, package.architecture), i);
-        }
-        Self { list, strict: search(list, section, &by_label, false), loose: search(list, section, &by_label, true) }
+    /// Finds the chains of a lock's packages or tools.
+    pub fn new(list: &'a [Package], section: Section) -> Result<Self> {
+        let graph = Graph::new(list)?;
+        let by_node = graph.shortest_chains();
+        Ok(Self { graph, section, by_node })
     }
 
     /// Why a package is in this list.
@@ -110,54 +103,26 @@ impl<'a> Chains<'a> {
         Why { chain: links(&chain), end }
     }
 
-    /// The chain by dependencies alone if there is one, else the one also by recommendations.
+    /// The packages of the chain to one, each with what brings it.
     fn find(&self, wanted: &Package) -> Vec<(&'a Package, By)> {
         let is_wanted = |p: &Package| (&p.name, &p.architecture) == (&wanted.name, &wanted.architecture);
-        let Some(target) = self.list.iter().position(is_wanted) else { return Vec::new() };
-        let steps = if self.strict[target].is_some() { &self.strict } else { &self.loose };
-        let mut chain = Vec::new();
-        let mut next = Some(target);
-        while let Some((here, (before, by))) = next.and_then(|here| Some((here, steps[here]?))) {
-            chain.push((&self.list[here], by));
-            next = before;
-        }
-        chain.reverse();
-        chain
-    }
-}
-
-/// Searches in breadth from what was asked for.
-fn search(
-    list: &[Package],
-    section: Section,
-    by_label: &BTreeMap<String, usize>,
-    recommends: bool,
-) -> Vec<Option<Step>> {
-    let mut reached: Vec<Option<Step>> = vec![None; list.len()];
-    let mut queue = VecDeque::new();
-    for (i, package) in list.iter().enumerate() {
-        let by = match (package.asked, section) {
-            (None, _) => continue,
-            (Some(_), Section::Tools) => By::Tools,
-            (Some(Asked::Manifest), Section::Root) => By::Manifest,
-            (Some(Asked::Base), Section::Root) => By::Base,
+        let node = self.graph.nodes().find(|node| is_wanted(self.graph.package(*node)));
+        let Some(Chain { root, steps }) = node.and_then(|node| self.by_node.get(&node)) else { return Vec::new() };
+        let root = self.graph.package(*root);
+        let asked = match (self.section, root.asked) {
+            (Section::Tools, _) => By::Tools,
+            (Section::Root, Some(Asked::Base)) => By::Base,
+            (Section::Root, _) => By::Manifest,
         };
-        reached[i] = Some((None, by));
-        queue.push_back(i);
+        let step = |edge: &Edge| {
+            let by = match edge.kind {
+                EdgeKind::Depends => By::Depends,
+                EdgeKind::Recommends => By::Recommends,
+            };
+            (self.graph.package(edge.node), by)
+        };
+        [(root, asked)].into_iter().chain(steps.iter().map(step)).collect()
     }
-    while let Some(at) = queue.pop_front() {
-        let recommended: &[String] = if recommends { &list[at].recommends } else { &[] };
-        let depends = list[at].depends.iter().map(|label| (label, By::Depends));
-        for (label, by) in depends.chain(recommended.iter().map(|label| (label, By::Recommends))) {
-            if let Some(&next) = by_label.get(label)
-                && reached[next].is_none()
-            {
-                reached[next] = Some((Some(at), by));
-                queue.push_back(next);
-            }
-        }
-    }
-    reached
 }
 
 fn links(chain: &[(&Package, By)]) -> Vec<Link> {

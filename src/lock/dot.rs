@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::graph::{Graph, Node, Strength};
+use super::graph::{EdgeKind, Graph, Node};
 use super::{Asked, Lock};
 
 /// Packages to draw.
@@ -54,7 +54,7 @@ fn write_part(text: &mut String, part: &Part<'_>, prefix: &str, asked: &str) {
     }
     for &node in &part.nodes {
         for edge in graph.needs(node).iter().filter(|edge| part.nodes.contains(&edge.node)) {
-            let style = if edge.strength == Strength::Recommends { " [style=dashed]" } else { "" };
+            let style = if edge.kind == EdgeKind::Recommends { " [style=dashed]" } else { "" };
             let _ = writeln!(text, "  {} -> {}{style};", name(node), name(edge.node));
         }
     }

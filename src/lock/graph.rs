@@ -2,6 +2,7 @@
 //!
 //! Pure. Packages that need each other in a circle are as good as any others.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Context, Result};
@@ -14,7 +15,7 @@ pub struct Node(usize);
 
 /// How one package brings another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Strength {
+pub enum EdgeKind {
     /// It cannot be without it.
     Depends,
     /// It recommends or suggests it.
@@ -26,8 +27,8 @@ pub enum Strength {
 pub struct Edge {
     /// The package at the other end.
     pub node: Node,
-    /// How strong it is.
-    pub strength: Strength,
+    /// How it brings the package at its end.
+    pub kind: EdgeKind,
 }
 
 /// How a package asked for brings another: each step's package is needed by the one before.
@@ -42,7 +43,7 @@ pub struct Chain {
 impl Chain {
     /// Whether it would break if recommendations were not followed.
     pub fn is_weak(&self) -> bool {
-        self.steps.iter().any(|step| step.strength == Strength::Recommends)
+        self.steps.iter().any(|step| step.kind == EdgeKind::Recommends)
     }
 }
 
@@ -64,15 +65,13 @@ impl<'a> Graph<'a> {
         let mut needs = vec![Vec::new(); packages.len()];
         let mut needed_by = vec![Vec::new(); packages.len()];
         for (i, package) in packages.iter().enumerate() {
-            for (strength, labels) in
-                [(Strength::Depends, &package.depends), (Strength::Recommends, &package.recommends)]
-            {
+            for (kind, labels) in [(EdgeKind::Depends, &package.depends), (EdgeKind::Recommends, &package.recommends)] {
                 for label in labels {
-                    let node = *nodes.get(label.as_str()).with_context(|| {
-                        format!("the lock is not sound: `{}` needs `{label}`, which it does not have", package.name)
-                    })?;
-                    needs[i].push(Edge { node, strength });
-                    needed_by[node.0].push(Edge { node: Node(i), strength });
+                    let node = *nodes
+                        .get(label.as_str())
+                        .with_context(|| format!("`{}` needs `{label}`, which it does not have", package.name))?;
+                    needs[i].push(Edge { node, kind });
+                    needed_by[node.0].push(Edge { node: Node(i), kind });
                 }
             }
         }
@@ -123,7 +122,7 @@ impl<'a> Graph<'a> {
 
     /// A package and all that leads to it.
     pub fn leading_to(&self, target: Node) -> BTreeSet<Node> {
-        let mut found: BTreeSet<Node> = self.next_steps(target, Strength::Recommends).into_keys().collect();
+        let mut found: BTreeSet<Node> = self.next_steps(target, EdgeKind::Recommends).into_keys().collect();
         found.insert(target);
         found
     }
@@ -131,8 +130,8 @@ impl<'a> Graph<'a> {
     /// For each other package asked for that leads to this one a shortest chain: of dependencies alone where there is one,
     /// as those alone keep a package. The weak ones last, the short ones first.
     pub fn chains_to(&self, target: Node) -> Vec<Chain> {
-        let strong = self.next_steps(target, Strength::Depends);
-        let all = self.next_steps(target, Strength::Recommends);
+        let strong = self.next_steps(target, EdgeKind::Depends);
+        let all = self.next_steps(target, EdgeKind::Recommends);
         let mut chains: Vec<Chain> = self
             .roots()
             .filter(|root| *root != target)
@@ -142,14 +141,39 @@ impl<'a> Graph<'a> {
         chains
     }
 
-    /// For each package that leads to the target by relations of at least this strength, the first step of a shortest chain.
-    fn next_steps(&self, target: Node, weakest: Strength) -> BTreeMap<Node, Edge> {
+    /// For each package a shortest chain from any that was asked for, of dependencies alone where there is one; that of a
+    /// package asked for has no steps.
+    pub fn shortest_chains(&self) -> BTreeMap<Node, Chain> {
+        let mut chains = self.chains_from_roots(EdgeKind::Recommends);
+        chains.extend(self.chains_from_roots(EdgeKind::Depends));
+        chains
+    }
+
+    fn chains_from_roots(&self, weakest: EdgeKind) -> BTreeMap<Node, Chain> {
+        let mut chains: BTreeMap<Node, Chain> =
+            self.roots().map(|root| (root, Chain { root, steps: Vec::new() })).collect();
+        let mut queue: VecDeque<Node> = self.roots().collect();
+        while let Some(node) = queue.pop_front() {
+            let so_far = chains[&node].clone();
+            for edge in self.needs(node).iter().filter(|edge| edge.kind <= weakest) {
+                if let Entry::Vacant(place) = chains.entry(edge.node) {
+                    let steps = [so_far.steps.as_slice(), &[*edge]].concat();
+                    place.insert(Chain { root: so_far.root, steps });
+                    queue.push_back(edge.node);
+                }
+            }
+        }
+        chains
+    }
+
+    /// For each package that leads to the target by relations that are no weaker than this, the first step of a shortest chain.
+    fn next_steps(&self, target: Node, weakest: EdgeKind) -> BTreeMap<Node, Edge> {
         let mut steps = BTreeMap::new();
         let mut queue = VecDeque::from([target]);
         while let Some(node) = queue.pop_front() {
             for edge in self.needed_by(node) {
-                if edge.strength <= weakest && edge.node != target && !steps.contains_key(&edge.node) {
-                    steps.insert(edge.node, Edge { node, strength: edge.strength });
+                if edge.kind <= weakest && edge.node != target && !steps.contains_key(&edge.node) {
+                    steps.insert(edge.node, Edge { node, kind: edge.kind });
                     queue.push_back(edge.node);
                 }
             }
@@ -219,7 +243,7 @@ mod tests {
         let graph = Graph::new(&packages).unwrap();
         let text = |chain: Chain| {
             chain.steps.iter().fold(graph.label(chain.root).to_owned(), |text, step| {
-                let arrow = if step.strength == Strength::Depends { ">" } else { "~" };
+                let arrow = if step.kind == EdgeKind::Depends { ">" } else { "~" };
                 format!("{text} {arrow} {}", graph.label(step.node))
             })
         };
@@ -241,6 +265,18 @@ mod tests {
     }
 
     #[test]
+    fn each_package_has_one_shortest_chain_of_all() {
+        let packages = packages(&["a ! b ~d", "b c", "c d", "d ~e", "e", "f ! c", "g"]);
+        let graph = Graph::new(&packages).unwrap();
+        let told = |(node, chain): (Node, Chain)| {
+            let steps = chain.steps.iter().map(|step| graph.label(step.node));
+            format!("{}: {}", graph.label(node), [graph.label(chain.root)].into_iter().chain(steps).collect::<String>())
+        };
+        let chains: Vec<String> = graph.shortest_chains().into_iter().map(told).collect();
+        assert_eq!(chains, ["a: a", "b: ab", "c: fc", "d: fcd", "e: ade", "f: f"]);
+    }
+
+    #[test]
     fn circles_end() {
         let lines = ["a ! b", "b c", "c a b", "d ! d e", "e d"];
         assert_eq!(chains(&lines, "c"), ["a > b > c"]);
@@ -253,10 +289,10 @@ mod tests {
     fn relations_are_known_from_both_ends() {
         let packages = packages(&["a ! c ~b", "b c", "c"]);
         let graph = Graph::new(&packages).unwrap();
-        let labels = |edges: &[Edge]| edges.iter().map(|e| (graph.label(e.node), e.strength)).collect::<Vec<_>>();
+        let labels = |edges: &[Edge]| edges.iter().map(|e| (graph.label(e.node), e.kind)).collect::<Vec<_>>();
         let [a, b, c] = [Node(0), Node(1), Node(2)];
-        assert_eq!(labels(graph.needs(a)), [("b", Strength::Recommends), ("c", Strength::Depends)]);
-        assert_eq!(labels(graph.needed_by(c)), [("a", Strength::Depends), ("b", Strength::Depends)]);
+        assert_eq!(labels(graph.needs(a)), [("b", EdgeKind::Recommends), ("c", EdgeKind::Depends)]);
+        assert_eq!(labels(graph.needed_by(c)), [("a", EdgeKind::Depends), ("b", EdgeKind::Depends)]);
         assert_eq!(graph.leading_to(b), BTreeSet::from([a, b]));
         assert_eq!(graph.roots().collect::<Vec<_>>(), [a]);
     }
@@ -277,6 +313,6 @@ mod tests {
     fn a_relation_to_nothing_is_told() {
         let packages = packages(&["a ! b"]);
         let error = Graph::new(&packages).unwrap_err().to_string();
-        assert_eq!(error, "the lock is not sound: `a` needs `b`, which it does not have");
+        assert_eq!(error, "`a` needs `b`, which it does not have");
     }
 }

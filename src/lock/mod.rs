@@ -17,6 +17,7 @@ use crate::durable;
 use crate::error::Hint;
 use crate::manifest::Manifest;
 use crate::package::Format;
+use graph::Graph;
 
 /// The lock format this program writes and reads.
 pub const VERSION: u32 = 2;
@@ -141,8 +142,8 @@ impl Lock {
         Ok(lock)
     }
 
-    /// What a lock edited by hand could get wrong and later stages rely on.
-    fn check(&self) -> Result<()> {
+    /// What a lock edited by hand, or made of a strange index, could get wrong and later stages rely on.
+    pub(crate) fn check(&self) -> Result<()> {
         for list in [&self.packages, &self.tools] {
             for pair in list.windows(2) {
                 if (&pair[0].name, &pair[0].architecture) >= (&pair[1].name, &pair[1].architecture) {
@@ -151,9 +152,9 @@ impl Lock {
             }
             for package in list {
                 let safe = |part: &str| !matches!(part, "" | "." | "..");
-                let texts = [&package.name, &package.architecture, &package.version, &package.archive, &package.path];
-                if texts.iter().any(|text| text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()))
-                {
+                let Package { name, architecture, version, archive, path, source, .. } = package;
+                let mut texts = [name, architecture, version, archive, path].into_iter().chain(source);
+                if texts.any(|text| text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace())) {
                     bail!(
                         "`{}` has an empty value, or one with spaces or control characters",
                         package.name.escape_debug()
@@ -166,6 +167,7 @@ impl Lock {
                     bail!("`{}` has the path `{}`: expected one below the archive", package.name, package.path);
                 }
             }
+            Graph::new(list)?;
         }
         Ok(())
     }

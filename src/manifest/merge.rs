@@ -133,7 +133,8 @@ impl<'a> Merge<'a> {
                 let message = format!("the archive `{}` stands twice in this file", t.id.value);
                 return Err(self.mistake(&t.id, message).into());
             }
-            if t.id.value.is_empty() || t.id.value.contains('/') || t.id.value.contains(char::is_whitespace) {
+            let is_path = matches!(t.id.value.as_str(), "" | "." | "..") || t.id.value.contains('/');
+            if is_path || t.id.value.contains(char::is_whitespace) {
                 let message = format!("`{}` is not an archive id: one word without `/` is expected", t.id.value);
                 return Err(self.mistake(&t.id, message).into());
             }
@@ -386,7 +387,7 @@ impl<'a> Merge<'a> {
         for AskedPackage { typed, folder } in &self.packages {
             let name = &typed.name;
             let mut request = format.parse_request(&name.value).map_err(|message| self.mistake(name, message))?;
-            if self.exclude.iter().any(|e| e.value == request.name) {
+            if request.kind == RequestKind::Package && self.exclude.iter().any(|e| e.value == request.name) {
                 return Err(self.mistake(name, format!("`{}` is asked for and excluded", request.name)).into());
             }
             if request.kind == RequestKind::File {

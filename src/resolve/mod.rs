@@ -17,7 +17,7 @@ mod solve;
 mod walk;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow};
 use indexmap::IndexMap;
@@ -63,7 +63,7 @@ pub fn run(
         resolve_tools(manifest, architecture, indexes_of_tools, keep)
     })
     .with_context(|| format!("cannot resolve the tools of {} for {architecture}", manifest.name))?;
-    Ok(Lock {
+    let lock = Lock {
         version: lock::VERSION,
         manifest: manifest.name.clone(),
         manifest_sha256: manifest.digest,
@@ -72,7 +72,9 @@ pub fn run(
         date: date(indexes, &packages, &tools, previous.lock)?,
         packages,
         tools,
-    })
+    };
+    lock.check().context("the packages chosen make no lock")?;
+    Ok(lock)
 }
 
 /// The newest Release among the indexes; the date there was, when every package stays.
@@ -150,32 +152,21 @@ fn resolve_packages(
     let universe = universe.as_ref();
     let helps = |change: &advise::Change<'_>| advise::can_be_satisfied(manifest, architecture, indexes, change);
     let mut requests = base_requests(universe, manifest.base);
+    let mut granted = Granted { recommends: manifest.recommends, suggests: manifest.suggests, of: BTreeMap::new() };
     for request in &manifest.packages {
         let requirements = universe
             .request(request)
             .map_err(|error| with_hints(error, advise::remedies(&request.to_string(), universe, &helps)))?;
-        requests.extend(requirements.into_iter().map(|requirement| (Asked::Manifest, requirement)));
+        let own = (request.recommends, request.suggests);
+        for requirement in requirements {
+            requirement.options.iter().for_each(|asked| granted.say(universe.identity(*asked).name, own));
+            requests.push((Asked::Manifest, requirement));
+        }
     }
     if manifest.base != Base::None && requests.is_empty() {
         return Err(anyhow!("no package of the archives belongs to the base"));
     }
-    let mut cache = RelationsCache::new(universe, granted(manifest));
-    cache.prefer(keep);
-    match choose(&mut cache, &requests) {
-        Ok((roots, chosen)) => lock_entries(universe, &mut cache, &chosen, &roots).map(Attempt::Chosen),
-        Err(facts) => match in_the_way(&facts, universe, keep) {
-            names if names.is_empty() => {
-                Err(with_hints(unsatisfiable(&facts, universe), advise::hints(&facts, universe, &helps)))
-            }
-            names => Ok(Attempt::Blocked(names)),
-        },
-    }
-}
-
-/// Which wishes of packages the manifest grants.
-fn granted(manifest: &Manifest) -> Granted<'_> {
-    let of = manifest.packages.iter().map(|request| (request.name.as_str(), (request.recommends, request.suggests)));
-    Granted { recommends: manifest.recommends, suggests: manifest.suggests, of: of.collect() }
+    attempt(universe, granted, &requests, keep, &|facts| advise::hints(facts, universe, &helps))
 }
 
 fn base_requests(universe: &dyn Universe, base: Base) -> Vec<(Asked, Requirement)> {
@@ -186,10 +177,6 @@ fn base_requests(universe: &dyn Universe, base: Base) -> Vec<(Asked, Requirement
         options: vec![candidate],
     };
     universe.base(base).into_iter().map(|candidate| (Asked::Base, request(candidate))).collect()
-}
-
-fn unsatisfiable(facts: &Facts, universe: &dyn Universe) -> anyhow::Error {
-    anyhow!("nothing satisfies the manifest:\n{}", explain::explain("the manifest", facts, universe))
 }
 
 fn resolve_tools(
@@ -215,13 +202,27 @@ fn resolve_tools(
         )?;
         requirements.extend(found.into_iter().map(|requirement| (Asked::Manifest, requirement)));
     }
-    let universe = universe.as_ref();
-    let mut cache = RelationsCache::new(universe, Granted::default());
+    attempt(universe.as_ref(), Granted::default(), &requirements, keep, &|_| Vec::new())
+}
+
+/// Chooses what satisfies the requests while packages stay as they are. An error proves that nothing does, with what `hints`
+/// says to that.
+fn attempt(
+    universe: &dyn Universe,
+    granted: Granted<'_>,
+    requests: &[(Asked, Requirement)],
+    keep: &[&lock::Package],
+    hints: &dyn Fn(&Facts) -> Vec<String>,
+) -> Result<Attempt> {
+    let mut cache = RelationsCache::new(universe, granted);
     cache.prefer(keep);
-    match choose(&mut cache, &requirements) {
+    match choose(&mut cache, requests) {
         Ok((roots, chosen)) => lock_entries(universe, &mut cache, &chosen, &roots).map(Attempt::Chosen),
         Err(facts) => match in_the_way(&facts, universe, keep) {
-            names if names.is_empty() => Err(unsatisfiable(&facts, universe)),
+            names if names.is_empty() => {
+                let proof = explain::explain("the manifest", &facts, universe);
+                Err(with_hints(anyhow!("nothing satisfies the manifest:\n{proof}"), hints(&facts)))
+            }
             names => Ok(Attempt::Blocked(names)),
         },
     }
@@ -245,9 +246,8 @@ fn choose(
     let mut chosen = walk::walk(cache, &roots, None);
     if !walk::is_consistent(cache, &roots, &chosen) {
         let requests: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
-        let wishes = score::by_score(cache, &chosen);
         let known = RefCell::new(&mut *cache);
-        let solution = solve::solve(&|candidate| known.borrow_mut().get(candidate), &requests, &wishes);
+        let solution = solve::solve(&|candidate| known.borrow_mut().get(candidate), &requests, &chosen);
         chosen = walk::walk(cache, &roots, Some(&solution.map_err(Facts::irreducible)?));
     }
     Ok((asked, chosen))

@@ -180,7 +180,7 @@ impl DependencyProvider for Provider<'_> {
 }
 
 /// Finds candidates that satisfy `requests` together, or the facts that prove that there are none.
-/// `wishes` are taken too where they can be, those first that come first, and before other candidates that would do.
+/// `wishes` are taken too where they can be, and before other candidates that would do.
 pub(super) fn solve(
     relations: RelationsOf<'_>,
     requests: &[&Requirement],

@@ -2,11 +2,14 @@
 //! candidate that can be had for each requirement and never takes a choice back.
 //!
 //! These are the rules of apt's `pkgDepCache::MarkInstall` (apt-pkg/depcache.cc) for a root in which nothing is installed.
-//! The walk can end in a state that is not consistent; [`is_consistent`] tells, and then the solver has to decide.
+//! What the walk leaves in conflict is dropped as apt's problem resolver drops it. That can end in a state that is not
+//! consistent; [`is_consistent`] tells, and then the solver has to decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
+use super::score::scores;
 use crate::lock;
 use crate::package::universe::{Candidate, Relations, Requirement, Strength, Universe};
 
@@ -21,7 +24,13 @@ pub struct Granted<'a> {
     pub of: BTreeMap<&'a str, (Option<bool>, Option<bool>)>,
 }
 
-impl Granted<'_> {
+impl<'a> Granted<'a> {
+    /// Takes up what is said of a package; what was said of it before stays where this says nothing.
+    pub fn say(&mut self, name: &'a str, (recommends, suggests): (Option<bool>, Option<bool>)) {
+        let said = self.of.entry(name).or_default();
+        *said = (recommends.or(said.0), suggests.or(said.1));
+    }
+
     fn grants(&self, name: &str, strength: Strength) -> bool {
         let (recommends, suggests) = self.of.get(name).copied().unwrap_or_default();
         match strength {
@@ -31,6 +40,9 @@ impl Granted<'_> {
         }
     }
 }
+
+/// How often apt's problem resolver goes over all packages (`pkgProblemResolver::MaxCounter`).
+const ROUNDS: usize = 20;
 
 /// Relations of candidates, worked out once each.
 pub struct RelationsCache<'a> {
@@ -112,6 +124,7 @@ pub fn walk(cache: &mut RelationsCache<'_>, roots: &[Candidate], allowed: Option
     for root in roots {
         walk.choose(*root);
     }
+    walk.settle(roots);
     walk.needed(roots)
 }
 
@@ -213,13 +226,65 @@ impl Walk<'_, '_> {
         all
     }
 
+    fn chosen(&self) -> Vec<Candidate> {
+        let chosen = (0u32..).zip(&self.states).filter(|(_, state)| state.chosen);
+        chosen.map(|(number, _)| Candidate(number)).collect()
+    }
+
+    /// Drops candidates until no chosen one that may be dropped is broken, beginning with the worthiest
+    /// (`pkgProblemResolver::ResolveInternal` in apt-pkg/algorithms.cc).
+    fn settle(&mut self, roots: &[Candidate]) {
+        let mut chosen = self.chosen();
+        let broken = |candidate: &Candidate| {
+            let relations = self.cache.get(*candidate);
+            self.is_broken(&relations)
+        };
+        if !chosen.iter().any(broken) {
+            return;
+        }
+        let scores = scores(self.cache, roots, &chosen);
+        chosen.sort_by_key(|candidate| (Reverse(scores[candidate]), *candidate));
+        for _ in 0..ROUNDS {
+            let mut changed = false;
+            for candidate in &chosen {
+                changed |= self.settle_one(*candidate, &scores);
+            }
+            if !changed {
+                break;
+            }
+        }
+    }
+
+    /// Drops a broken candidate for what it misses; else what it excludes and is worth less, or itself for what is not.
+    fn settle_one(&mut self, candidate: Candidate, scores: &HashMap<Candidate, i32>) -> bool {
+        let State { chosen, protected, .. } = self.states[candidate.index()];
+        let relations = self.cache.get(candidate);
+        if !chosen || !self.is_broken(&relations) {
+            return false;
+        }
+        let excluded = relations.exclusions.iter().flat_map(|exclusion| &exclusion.against).copied();
+        let excluded: Vec<Candidate> = excluded.filter(|other| self.states[other.index()].chosen).collect();
+        let misses = relations.requirements.iter().any(|r| r.is_necessary() && !self.is_met(r));
+        if !protected && (misses || excluded.iter().any(|other| scores[&candidate] <= scores[other])) {
+            self.states[candidate.index()].chosen = false;
+            return true;
+        }
+        let losing: Vec<Candidate> = excluded
+            .into_iter()
+            .filter(|other| scores[&candidate] > scores[other] && !self.states[other.index()].protected)
+            .collect();
+        for other in &losing {
+            self.states[other.index()].chosen = false;
+        }
+        !losing.is_empty()
+    }
+
     /// The chosen candidates that something chosen has a use for, beginning with the roots: what a choice that failed
     /// has left behind is dropped, as apt drops it (`MarkRequired` in its depcache.cc). What is essential, or at least
     /// recommended or suggested by something that stays, is not.
     fn needed(&mut self, roots: &[Candidate]) -> Vec<Candidate> {
         let mut needed = self.reachable(roots, false);
-        let chosen = (0u32..).zip(&self.states).filter(|(_, state)| state.chosen).map(|(number, _)| Candidate(number));
-        let chosen: Vec<Candidate> = chosen.collect();
+        let chosen = self.chosen();
         if needed.len() < chosen.len() {
             let essential = chosen.iter().filter(|candidate| self.cache.universe.is_essential(**candidate));
             let roots: Vec<Candidate> = roots.iter().chain(essential).copied().collect();

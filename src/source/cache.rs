@@ -45,7 +45,7 @@ pub struct State {
 }
 
 /// The folder of one suite.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SuiteCache {
     folder: PathBuf,
 }

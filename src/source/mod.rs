@@ -16,11 +16,12 @@ mod pool;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::arch::Architecture;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
+use crate::error::Hint;
 use crate::manifest::{Archive, Manifest};
 use crate::package::deb::table::Table;
 use crate::progress::Progress;
@@ -71,8 +72,9 @@ pub struct Index {
 }
 
 impl Index {
-    /// The archive of package files that a manifest names one by one.
-    pub const LOCAL: &str = "local";
+    /// The archive of package files that a manifest names one by one: a place relative to the manifest, which no archive's
+    /// id can be.
+    pub const LOCAL: &str = ".";
 }
 
 /// What a manifest's lock for one architecture is resolved from.
@@ -90,33 +92,59 @@ pub struct Indexes {
 /// A package can stand in more than one index: name, version and architecture then mean the same file (Debian
 /// repository format, "Duplicate Packages").
 pub fn load_indexes(wanted: &[(&Manifest, &Architecture)], context: &Context<'_>) -> Result<Vec<Indexes>> {
-    let mut archives: Vec<(&Archive, &Architecture)> = Vec::new();
-    for (manifest, architecture) in wanted {
-        for architecture in [*architecture].into_iter().chain(&manifest.foreign_architectures) {
-            archives.extend(manifest.archives.iter().map(|archive| (archive, architecture)));
-        }
-        archives.extend(manifest.tools.archives.iter().map(|archive| (archive, *architecture)));
+    let mut asked: Vec<Asked<'_>> = Vec::new();
+    for (manifest, own) in wanted {
+        let of_root = architectures(manifest, own);
+        asked.extend(of_root.flat_map(|architecture| {
+            let optional = architecture != *own;
+            manifest.archives.iter().map(move |archive| Asked { archive, architecture, optional })
+        }));
+        let tools = manifest.tools.archives.iter();
+        asked.extend(tools.map(|archive| Asked { archive, architecture: own, optional: false }));
     }
-    let mut loaded = load_archives(&archives, context)?.into_iter();
-    let mut next = |count: usize| loaded.by_ref().take(count).flatten().collect();
+    let mut loaded = load_archives(&asked, context)?.into_iter();
     let mut all = Vec::new();
-    for (manifest, architecture) in wanted {
+    for (manifest, own) in wanted {
         let mut packages = Vec::new();
-        for architecture in [*architecture].into_iter().chain(&manifest.foreign_architectures) {
+        for architecture in architectures(manifest, own) {
             packages.extend(pool::load_files(manifest, architecture)?);
         }
-        let of_manifest: Vec<Index> = next(manifest.archives.len() * (1 + manifest.foreign_architectures.len()));
-        packages.extend(of_manifest);
-        all.push(Indexes { packages, tools: next(manifest.tools.archives.len()) });
+        for architecture in architectures(manifest, own) {
+            let found: Vec<Index> = loaded.by_ref().take(manifest.archives.len()).flatten().collect();
+            if found.is_empty() {
+                let path = manifest.path.display();
+                return Err(anyhow!("no archive of {path} has packages for {architecture}"))
+                    .hint(|| "check `foreign-architectures:` in the manifest");
+            }
+            packages.extend(found);
+        }
+        let tools = loaded.by_ref().take(manifest.tools.archives.len()).flatten().collect();
+        all.push(Indexes { packages, tools });
     }
     Ok(all)
 }
 
+/// The root's architecture, then the foreign ones.
+fn architectures<'a>(manifest: &'a Manifest, own: &'a Architecture) -> impl Iterator<Item = &'a Architecture> {
+    [own].into_iter().chain(manifest.foreign_architectures.iter().filter(move |foreign| *foreign != own))
+}
+
+/// An archive that is asked for its packages for one architecture.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The archive.
+    pub archive: &'a Archive,
+    /// The architecture.
+    pub architecture: &'a Architecture,
+    /// Whether the archive may have nothing for the architecture.
+    pub optional: bool,
+}
+
 /// The package indexes of each archive for its architecture: of all its suites and components, in their order.
-pub fn load_archives(archives: &[(&Archive, &Architecture)], context: &Context<'_>) -> Result<Vec<Vec<Index>>> {
-    let loaded = apt::load(archives, context)?;
-    let with_pools = archives.iter().zip(loaded).map(|((archive, architecture), indexes)| match &archive.pool {
-        Some(found) => Ok(vec![pool::load_folder(archive, found, architecture)?]),
+pub fn load_archives(asked: &[Asked<'_>], context: &Context<'_>) -> Result<Vec<Vec<Index>>> {
+    let loaded = apt::load(asked, context)?;
+    let with_pools = asked.iter().zip(loaded).map(|(asked, indexes)| match &asked.archive.pool {
+        Some(found) => Ok(vec![pool::load_folder(asked.archive, found, asked.architecture)?]),
         None => Ok(indexes),
     });
     with_pools.collect()

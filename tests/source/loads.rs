@@ -12,7 +12,7 @@ use compose::package::deb::table::Table;
 use compose::progress::Silent;
 use compose::source::http::{Client, Options};
 use compose::source::mirrors::{MirrorMap, Mirrors, load_host};
-use compose::source::{self, Context, Index};
+use compose::source::{self, Asked, Context, Index};
 
 use crate::support::archive::{DATE, SignedAs, SigningKey, Suite, at};
 use crate::support::http_server::Fault;
@@ -204,6 +204,33 @@ fn a_damaged_cache_is_fetched_again() {
     assert_eq!(scene.load().unwrap(), first);
 }
 
+#[test]
+fn each_suite_keeps_its_own_indexes() {
+    let mut scene = Scene::new();
+    for name in ["trixie", "trixie-updates"] {
+        let mut suite = Suite::new(name);
+        suite.add_package(&scene.root(), "main/binary-amd64", STANZA, b"hello");
+        suite.write(&scene.root(), &scene.key, SignedAs::Inline);
+    }
+    scene.archive.suites = vec!["trixie".to_owned(), "trixie-updates".to_owned()];
+    let both = scene.load().unwrap();
+    assert_eq!(both[0].sha256, both[1].sha256);
+    assert!(Arc::ptr_eq(&both[0].table, &both[1].table));
+    scene.offline = true;
+    for (name, index) in ["trixie", "trixie-updates"].into_iter().zip(both) {
+        scene.archive.suites = vec![name.to_owned()];
+        assert_eq!(scene.load().unwrap(), [index]);
+    }
+}
+
+#[test]
+fn an_archive_may_lack_a_foreign_architecture() {
+    let scene = Scene::new();
+    scene.publish();
+    assert_eq!(scene.load_for("i386", true).unwrap(), []);
+    assert!(scene.load_for("i386", false).is_err());
+}
+
 /// The real thing: the host's own mirror and Debian's keyring.
 #[test]
 fn the_hosts_own_archive_is_loaded() {
@@ -232,7 +259,7 @@ fn the_hosts_own_archive_is_loaded() {
     let mut context =
         Context { client: &client, mirrors: &mirrors, cache: cache.path(), offline: false, now, progress: &Silent };
     let architecture = "amd64".parse().unwrap();
-    let archives = [(&archive, &architecture)];
+    let archives = [Asked { archive: &archive, architecture: &architecture, optional: false }];
     let mut loaded = source::load_archives(&archives, &context).unwrap();
     let indexes = loaded.remove(0);
     assert_eq!(indexes.len(), 1);

@@ -14,7 +14,7 @@ use compose::manifest::Archive;
 use compose::progress::Silent;
 use compose::source::http::{Client, Options};
 use compose::source::mirrors::Mirrors;
-use compose::source::{self, Context, Index};
+use compose::source::{self, Asked, Context, Index};
 
 use support::archive::{NOW, SignedAs, SigningKey, Suite, at};
 use support::http_server::HttpServer;
@@ -83,6 +83,10 @@ impl Scene {
     }
 
     fn load(&self) -> anyhow::Result<Vec<Index>> {
+        self.load_for("amd64", false)
+    }
+
+    fn load_for(&self, architecture: &str, optional: bool) -> anyhow::Result<Vec<Index>> {
         let context = Context {
             client: &client(),
             mirrors: &Mirrors::default(),
@@ -91,7 +95,8 @@ impl Scene {
             now: self.now,
             progress: &Silent,
         };
-        let mut loaded = source::load_archives(&[(&self.archive, &"amd64".parse().unwrap())], &context)?;
+        let asked = Asked { archive: &self.archive, architecture: &architecture.parse().unwrap(), optional };
+        let mut loaded = source::load_archives(&[asked], &context)?;
         Ok(loaded.remove(0))
     }
 

@@ -4,6 +4,8 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Result;
+
 use super::{
     BeforeAndAfter, FileChange, FileState, LockState, PackageChange, Place, Report, Section, SourceChange, State, Sums,
 };
@@ -12,8 +14,8 @@ use crate::diff::{Change, Kind, changes};
 use crate::lock::{Lock, Package};
 use crate::package::{Format, printable};
 
-/// Compares locks with those that were in their places.
-pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>) -> Report {
+/// Compares locks with those that were in their places. One that is not sound is an error.
+pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>) -> Result<Report> {
     let mut states = Vec::new();
     let mut merged: BTreeMap<Key, SourceChange> = BTreeMap::new();
     for (old, new) in locks {
@@ -23,7 +25,7 @@ pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>
         for (section, old, new_list) in [(Section::Root, packages, &new.packages), (Section::Tools, tools, &new.tools)]
         {
             let place = Place { lock: state.lock.clone(), section };
-            for change in by_source(&place, new.format, new.architecture.as_str(), old, new_list) {
+            for change in by_source(&place, new.format, new.architecture.as_str(), old, new_list)? {
                 match merged.entry(Key::of(&change)) {
                     Entry::Vacant(place) => drop(place.insert(change)),
                     Entry::Occupied(mut place) => place.get_mut().merge(change),
@@ -32,7 +34,7 @@ pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>
         }
         states.push(state);
     }
-    Report { locks: states, changes: merged.into_values().collect() }
+    Ok(Report { locks: states, changes: merged.into_values().collect() })
 }
 
 /// What makes changes in two locks the same, in the report's order.
@@ -60,8 +62,8 @@ impl Key {
 }
 
 /// The changes of one list of one lock, gathered by source package.
-fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[Package]) -> Vec<SourceChange> {
-    let (chains_before, chains_now) = (Chains::new(old, place.section), Chains::new(new, place.section));
+fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[Package]) -> Result<Vec<SourceChange>> {
+    let (chains_before, chains_now) = (Chains::new(old, place.section)?, Chains::new(new, place.section)?);
     let mut gathered: BTreeMap<(Kind, &str, &str), SourceChange> = BTreeMap::new();
     for Change { kind, old: before, new: now } in changes(format, old, new) {
         let Some(package) = now.or(before) else { continue };
@@ -97,7 +99,7 @@ fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[P
             }],
         });
     }
-    gathered.into_values().collect()
+    Ok(gathered.into_values().collect())
 }
 
 /// Whether an archive's id or its suite is one for security updates, by the name that Debian and its derivatives give it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::super::cache::SuiteCache;
 use super::super::http::{self, Memory, Sink as _};
 use super::Found;
 use super::suite::Suite;
@@ -14,7 +15,7 @@ use crate::error::Hint;
 use crate::manifest::Archive;
 use crate::package::deb::table::{self, Table};
 use crate::progress::Task;
-use crate::source::{Context, Index};
+use crate::source::{Asked, Context, Index};
 
 /// How an index file is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,11 +51,8 @@ pub struct Wanted<'a> {
 /// Packages for all architectures stand in each architecture's index. They stand in `binary-all` too, or only there, where
 /// the Release file has `all` among its architectures and does not say `No-Support-for-Architecture-all: Packages`
 /// (Debian repository format, "Architectures"); a `binary-all` that is merely listed may not even be on the mirrors.
-pub fn wanted<'a>(
-    suite: &'a Suite<'a>,
-    archive: &'a Archive,
-    architecture: &'a Architecture,
-) -> Result<Vec<Wanted<'a>>> {
+pub fn wanted<'a>(suite: &'a Suite<'a>, asked: &Asked<'a>) -> Result<Vec<Wanted<'a>>> {
+    let Asked { archive, architecture, optional } = *asked;
     let (source, release) = (&suite.source, &suite.release);
     let best = |component: Option<&'a str>, plain: &str| best(suite, archive, architecture, component, plain);
     if source.is_flat() {
@@ -69,7 +67,7 @@ pub fn wanted<'a>(
         let own = of(architecture.as_str());
         let apart = !release.all_in_each && release.architectures.iter().any(|name| name == "all");
         let independent = if apart { of("all") } else { None };
-        if own.is_none() && independent.is_none() {
+        if own.is_none() && independent.is_none() && !optional {
             return Err(anyhow!(
                 "suite `{}` of the archive `{}` has no component `{component}` for {architecture}: its components are {}, \
                  its architectures {}",
@@ -104,14 +102,19 @@ fn best<'a>(
 }
 
 impl Wanted<'_> {
+    /// Where the file is kept.
+    pub fn cache(&self) -> &SuiteCache {
+        &self.suite.source.cache
+    }
+
     /// Whether a run before has kept the file.
     pub fn is_cached(&self) -> bool {
-        self.suite.source.cache.has_index(&self.sha256)
+        self.cache().has_index(&self.sha256)
     }
 
     /// The index's table, from the cache or a mirror. The task hears of the bytes fetched.
     pub fn load(&self, context: &Context<'_>, task: &dyn Task) -> Result<Found<Table>> {
-        let cache = &self.suite.source.cache;
+        let cache = self.cache();
         if let Some(table) = cache.table(&self.sha256) {
             return Ok(Found::Here(table));
         }
@@ -144,7 +147,7 @@ impl Wanted<'_> {
 
     /// The verified bytes of the file, from the cache or a mirror.
     fn bytes(&self, context: &Context<'_>, task: &dyn Task) -> Result<Vec<u8>> {
-        let cache = &self.suite.source.cache;
+        let cache = self.cache();
         if let Some(bytes) = cache.index(&self.sha256)? {
             return Ok(bytes);
         }

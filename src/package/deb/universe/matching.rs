@@ -1,9 +1,9 @@
 //! Which candidates a relation means (Debian Policy 7; for Multi-Arch, deb-control(5)), and in which order apt would try
 //! them.
 
-use super::relation::Relation;
-use super::table::{Alternative, MultiArch};
-use super::universe::{DebUniverse, Named, Provider, together};
+use super::{DebUniverse, Entry, Named, Provider};
+use crate::package::deb::relation::Relation;
+use crate::package::deb::table::{Alternative, MultiArch};
 use crate::package::universe::Candidate;
 
 impl DebUniverse<'_> {
@@ -29,13 +29,13 @@ impl DebUniverse<'_> {
         let relation = &named.relation;
         let mut found: Vec<Candidate> = Vec::new();
         for candidate in self.bearing_name(named) {
-            if self.architecture_fits(candidate, relation, of, false) {
+            if self.architecture_fits(self.entry(candidate), relation, of, false) {
                 found.push(candidate);
             }
         }
         for provider in providing(named) {
             if !found.contains(&provider.candidate)
-                && self.architecture_fits(provider.candidate, relation, of, provider.any)
+                && self.architecture_fits(self.entry(provider.candidate), relation, of, provider.any)
             {
                 found.push(provider.candidate);
             }
@@ -96,8 +96,7 @@ impl DebUniverse<'_> {
 
     /// Whether a candidate's architecture can satisfy a relation in a package of architecture `of`; `any` when it
     /// provides the name for any architecture.
-    fn architecture_fits(&self, candidate: Candidate, relation: &Relation<'_>, of: &str, any: bool) -> bool {
-        let entry = self.entry(candidate);
+    pub(super) fn architecture_fits(&self, entry: &Entry<'_>, relation: &Relation<'_>, of: &str, any: bool) -> bool {
         match relation.qualifier {
             None => entry.architecture == of || entry.row.multi_arch() == MultiArch::Foreign,
             Some("any") => entry.row.multi_arch() == MultiArch::Allowed || any,
@@ -116,4 +115,11 @@ fn providing<'n, 'u, 'a>(named: &'n Named<'u, 'a>) -> impl Iterator<Item = &'u P
         (Some((operator, wanted)), Some(provided)) => operator.holds(provided, wanted),
         (Some(_), None) => false,
     })
+}
+
+/// Whether two architectures' instances of a package can be installed together (deb-control(5)): both `Multi-Arch: same`
+/// and of one version.
+fn together(a: &Entry<'_>, b: &Entry<'_>) -> bool {
+    let same = |entry: &Entry<'_>| entry.row.multi_arch() == MultiArch::Same;
+    same(a) && same(b) && a.version == b.version
 }

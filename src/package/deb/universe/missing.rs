@@ -1,11 +1,41 @@
-//! What a manifest can say otherwise, so that apt's candidates are others.
+//! Why nothing satisfies a relation, and what a manifest can say otherwise, so that there are other candidates.
 
-use super::relation::{Relation, alternatives};
-use super::universe::DebUniverse;
+use super::{DebUniverse, Version};
 use crate::manifest::PackageRequest;
+use crate::package::deb::relation::{Relation, alternatives};
 use crate::package::universe::{Candidate, Remedy};
 
 impl DebUniverse<'_> {
+    /// Why no candidate satisfies a relation.
+    pub(super) fn explain_missing_relation(&self, relation: &Relation<'_>) -> String {
+        let name = relation.name;
+        if self.is_excluded(name) {
+            return format!("`{name}` is excluded by the manifest");
+        }
+        let versions = self.versions(name);
+        if versions.is_empty() {
+            return match self.providers(name) {
+                [] => format!("no archive has a package `{name}`"),
+                _ => format!("no package provides `{relation}`"),
+            };
+        }
+        let version_of = |v: &Version<'_>| self.indexes[v.index as usize].view.text(v.row.version);
+        let list = |versions: &mut dyn Iterator<Item = &Version<'_>>| {
+            let with_archive =
+                |v: &Version<'_>| format!("{} ({})", version_of(v), self.indexes[v.index as usize].index.archive);
+            versions.map(with_archive).collect::<Vec<_>>().join(", ")
+        };
+        let fits =
+            |v: &&Version<'_>| relation.version.is_none_or(|(operator, wanted)| operator.holds(version_of(v), wanted));
+        let fitting = list(&mut versions.iter().filter(fits));
+        let all = list(&mut versions.iter());
+        match self.named(name).next().map(|candidate| self.entry(candidate).version) {
+            _ if fitting.is_empty() => format!("no archive has `{relation}`, found {all}"),
+            Some(candidate) => format!("`{relation}` is {fitting}, but the candidate is {candidate}"),
+            None => format!("priorities and the versions under `packages` leave no `{name}`, found {all}"),
+        }
+    }
+
     /// What can give a relation that nothing satisfies a package: one that is excluded, or a version that is not the
     /// candidate.
     pub(super) fn remedies_for(&self, text: &str) -> Vec<Remedy> {
