@@ -8,7 +8,7 @@
 //! | [`manifest`] | a YAML file and its includes | a [`manifest::Manifest`]        | files              |
 //! | [`source`]   | the manifest's archives      | verified package indexes        | network, cache     |
 //! | [`resolve`]  | manifest and indexes         | a [`lock::Lock`]                | nothing            |
-//! | [`diff`]     | two locks                    | a report of what changed        | nothing, or files  |
+//! | [`diff`]     | two locks, trees or builds   | what differs                    | nothing, or files  |
 //! | [`fetch`]    | a lock                       | verified package files          | network, store     |
 //! | [`import`]   | package files                | one ref per package             | store              |
 //! | [`assemble`] | package refs                 | a configured tree               | store, sandbox     |

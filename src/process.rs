@@ -1,8 +1,11 @@
 //! Child processes of the host: one way to run them, with arguments and the end of stderr in the error.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::Mode;
+use rustix::process::Signal;
 
 /// How much of a failed program's stderr an error repeats, in bytes.
 const STDERR_TAIL: usize = 4096;
@@ -14,6 +17,16 @@ pub fn run(command: &mut Command) -> Result<Output> {
         bail!("{} ended with {}: {}", describe(command), output.status, tail(&output.stderr));
     }
     Ok(output)
+}
+
+/// Lets a program run with this file mode mask, and be killed when the calling thread ends.
+pub fn bind_to_caller(command: &mut Command, umask: u32) {
+    let prepare = move || {
+        rustix::process::umask(Mode::from_raw_mode(umask));
+        Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
+    };
+    // SAFETY: two system calls, which are all that happens between fork and exec.
+    unsafe { command.pre_exec(prepare) };
 }
 
 /// Program and arguments as one would type them.

@@ -13,7 +13,7 @@ fn merge(fixture: &Fixture, debs: &[Deb]) -> anyhow::Result<Tree> {
     let mut packages: Vec<_> = debs.iter().map(|d| fixture.add(d.get("Package").unwrap(), &d.build())).collect();
     packages.sort();
     fixture.import(&packages.iter().collect::<Vec<_>>()).unwrap();
-    assemble::tools(&fixture.store, Format::Deb, &packages)
+    assemble::merged(&fixture.store, Format::Deb, &packages).map(|merged| merged.tree)
 }
 
 /// A tree's own files, without dpkg's database, a line each: path and content or link.

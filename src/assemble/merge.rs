@@ -11,11 +11,20 @@ use crate::store::{Attributes, Content, Directory, Node, ObjectWriter, Tree, spl
 /// The most links that a path may lead through, as in `path_resolution(7)`.
 const MAX_LINKS: usize = 40;
 
+/// Packages in one tree.
+#[derive(Debug)]
+pub struct Merged {
+    /// The tree.
+    pub tree: Tree,
+    /// Which package, by its index among those merged, each path of theirs is from; a directory's is the one whose mode it has.
+    pub owners: HashMap<String, usize>,
+}
+
 /// Merges the packages of an installation in its order, with its database.
 ///
 /// The first owner of a directory keeps its mode, and a file in two packages needs a rule that allows it, as in dpkg.
 /// Links are followed within the root only, so no member can land outside.
-pub fn merge(installation: &dyn Installation, writer: &ObjectWriter) -> Result<Tree> {
+pub fn merge(installation: &dyn Installation, writer: &ObjectWriter) -> Result<Merged> {
     let mut merger = Merger::new(installation);
     for (name, target) in installation.aliases() {
         merger.add_alias(writer, &name, &target)?;
@@ -245,14 +254,14 @@ impl<'a> Merger<'a> {
         Ok(real.join("/"))
     }
 
-    /// The tree, with those hard links whose names still have the same content.
-    fn finish(self) -> Tree {
+    /// The result, with those hard links whose names still have the same content.
+    fn finish(self) -> Merged {
         let mut tree = self.tree;
         let root = &tree.root;
         tree.extras.links.retain(|link, first| {
             let object = root.file(link);
             object.is_some() && object == root.file(first)
         });
-        tree
+        Merged { tree, owners: self.owners }
     }
 }

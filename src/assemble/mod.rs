@@ -7,6 +7,8 @@ mod merge;
 mod normalise;
 mod settings;
 
+pub use merge::Merged;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -95,7 +97,7 @@ pub fn run(
 ) -> Result<(Sha256, Tree)> {
     let installation = open(store, lock.format, &lock.packages, commits)?;
     let writer = store.writer();
-    let mut tree = merge::merge(installation.as_ref(), &writer)?;
+    let mut tree = merge::merge(installation.as_ref(), &writer)?.tree;
     let steps = plan_steps(installation.as_ref(), manifest, lock.date)?;
     let scratch = Scratch::new(store.work().join("scratch"), expected_changes(lock))?;
     let plan = plan(store, &tree, installation.as_ref(), manifest, &scratch, steps)?;
@@ -124,7 +126,7 @@ pub fn run(
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
 pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, commits: &Commits) -> Result<i32> {
     let installation = open(store, lock.format, &lock.packages, commits)?;
-    let tree = merge::merge(installation.as_ref(), &store.writer())?;
+    let tree = merge::merge(installation.as_ref(), &store.writer())?.tree;
     let mut steps = plan_steps(installation.as_ref(), manifest, lock.date)?;
     let mut shell = step(
         Script {
@@ -142,8 +144,8 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, co
     sandbox::run_interactive(program, store.work(), &plan)
 }
 
-/// The merged tree of packages whose scripts are not run: a set of programs, not a system.
-pub fn tools(store: &Store, format: Format, packages: &[Package]) -> Result<Tree> {
+/// Imported packages in one tree, none of whose scripts has run: a set of programs, not a system.
+pub fn merged(store: &Store, format: Format, packages: &[Package]) -> Result<Merged> {
     let commits = import::look_up(store, format, &packages.iter().collect::<Vec<_>>())?.commits;
     let installation = open(store, format, packages, &commits)?;
     merge::merge(installation.as_ref(), &store.writer())

@@ -55,17 +55,37 @@ impl From<Format> for OutputFormat {
     }
 }
 
+impl Arguments {
+    /// The manifest, and its locks for the architectures asked for.
+    pub fn load(&self) -> Result<(Manifest, Vec<Lock>)> {
+        let manifest = manifest::load(&self.manifest)?;
+        let wanted = match self.arch.as_slice() {
+            [] => vec![one_architecture(&manifest, None)?],
+            some => architectures(&manifest, some)?,
+        };
+        let locks = wanted.iter().map(|architecture| lock::load(&manifest, architecture)).collect::<Result<_>>()?;
+        Ok((manifest, locks))
+    }
+
+    /// The outputs asked for.
+    pub fn formats(&self, manifest: &Manifest) -> Vec<OutputFormat> {
+        match self.format.as_slice() {
+            [] => manifest.outputs.clone(),
+            some => some.iter().copied().map(Into::into).collect(),
+        }
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    let manifest = manifest::load(&arguments.manifest)?;
-    let wanted = match arguments.arch.as_slice() {
-        [] => vec![one_architecture(&manifest, None)?],
-        some => architectures(&manifest, some)?,
-    };
-    for architecture in wanted {
-        let lock = lock::load(&manifest, &architecture)?;
-        build(arguments, &manifest, &lock, settings)
-            .with_context(|| format!("cannot build {} for {architecture}", manifest.name))?;
+    let (manifest, locks) = arguments.load()?;
+    for lock in &locks {
+        let store = Store::open(&settings.store)?;
+        let built = build(arguments, &manifest, lock, settings, &store)
+            .with_context(|| format!("cannot build {} for {}", manifest.name, lock.architecture))?;
+        for (_, artifact) in built.artifacts {
+            terminal::print(&format!("{}  {}", artifact.sha256, artifact.path.display()))?;
+        }
     }
     Ok(Answer::Yes)
 }
@@ -86,10 +106,10 @@ pub fn obtain(
     store: &Store,
     manifest: &Manifest,
     lock: &Lock,
-    packages: &[Package],
+    packages: &[&Package],
     settings: &Settings,
 ) -> Result<Obtained> {
-    let LookUp { mut commits, missing } = import::look_up(store, lock.format, &packages.iter().collect::<Vec<_>>())?;
+    let LookUp { mut commits, missing } = import::look_up(store, lock.format, packages)?;
     let (reused, imported) = (commits.len(), missing.len());
     let (mut fetched, mut pending) = (0, None);
     if !missing.is_empty() {
@@ -114,7 +134,8 @@ fn configure(
     if let Some(commit) = assemble::cached(store, assemble::key(manifest, lock)?)? {
         return Ok((commit, None));
     }
-    let obtained = summary.time("import", || obtain(store, manifest, lock, &lock.packages, settings))?;
+    let packages: Vec<_> = lock.packages.iter().collect();
+    let obtained = summary.time("import", || obtain(store, manifest, lock, &packages, settings))?;
     let Obtained { commits, pending, fetched, imported, reused } = obtained;
     summary.note(format!("{fetched} packages fetched, {imported} imported, {reused} reused"));
     let made = summary
@@ -125,30 +146,42 @@ fn configure(
     kept.map(|()| (commit, Some(tree)))
 }
 
-fn build(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<()> {
-    let formats: Vec<OutputFormat> = match arguments.format.as_slice() {
-        [] => manifest.outputs.clone(),
-        some => some.iter().copied().map(Into::into).collect(),
-    };
+/// What a build made, or found made.
+pub struct Built {
+    /// The commit of the configured tree.
+    pub commit: Sha256,
+    /// The outputs that are files.
+    pub artifacts: Vec<(OutputFormat, Artifact)>,
+}
+
+/// Builds what the arguments ask for of one lock, and tells about it.
+pub fn build(
+    arguments: &Arguments,
+    manifest: &Manifest,
+    lock: &Lock,
+    settings: &Settings,
+    store: &Store,
+) -> Result<Built> {
     let program = settings::program()?;
     let output = std::path::absolute(&arguments.output).context("the output folder")?;
     let mut summary = Summary::default();
-    let store = Store::open(&settings.store)?;
 
-    let (commit, mut tree) = configure(&store, manifest, lock, settings, &mut summary)?;
-    let template = assemble::publish(&store, manifest, lock, commit)?;
+    let (commit, mut tree) = configure(store, manifest, lock, settings, &mut summary)?;
+    let template = assemble::publish(store, manifest, lock, commit)?;
 
-    let request = finalize::Request { store: &store, program: &program, manifest, lock, commit, folder: &output };
+    let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
-    for format in formats {
+    for format in arguments.formats(manifest) {
         if format == OutputFormat::RootImg && finalize::is_due(&request, format)? {
-            let tools = summary.time("tools", || obtain(&store, manifest, lock, &lock.tools, settings))?;
+            let packages: Vec<_> = lock.tools.iter().collect();
+            let tools = summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
             tools.pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
         }
         let artifact = summary.time("finalize", || finalize::run(&request, format, &mut tree, &settings.terminal))?;
-        artifacts.extend(artifact);
+        artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
-    summary.print(manifest, lock, &artifacts, template, settings)
+    summary.tell(manifest, lock, &artifacts, template, settings);
+    Ok(Built { commit, artifacts })
 }
 
 /// What is told at the end.
@@ -173,14 +206,14 @@ impl Summary {
         self.notes.push(line);
     }
 
-    fn print(
+    fn tell(
         &self,
         manifest: &Manifest,
         lock: &Lock,
-        artifacts: &[Artifact],
+        artifacts: &[(OutputFormat, Artifact)],
         template: Sha256,
         settings: &Settings,
-    ) -> Result<()> {
+    ) {
         let tell = |line: &str| settings.terminal.note(line);
         let total: u64 = lock.packages.iter().map(|p| p.size).sum();
         tell(&format!(
@@ -190,7 +223,7 @@ impl Summary {
             lock.packages.len(),
             terminal::size(total)
         ));
-        if self.notes.is_empty() && artifacts.iter().all(|a| a.reused) {
+        if self.notes.is_empty() && artifacts.iter().all(|(_, artifact)| artifact.reused) {
             tell("nothing to do: everything is as the lock says");
         }
         self.notes.iter().for_each(|line| tell(line));
@@ -198,9 +231,5 @@ impl Summary {
             self.times.iter().map(|(name, time)| format!("{name} {}", terminal::seconds(*time))).collect();
         tell(&times.join(", "));
         tell(&format!("template/{}/{} is {template}", manifest.name, lock.architecture));
-        for artifact in artifacts {
-            terminal::print(&format!("{}  {}", artifact.sha256, artifact.path.display()))?;
-        }
-        Ok(())
     }
 }

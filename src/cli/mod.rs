@@ -11,6 +11,7 @@ mod shell;
 mod store;
 mod terminal;
 mod update_lock;
+mod verify;
 mod why;
 
 use std::io::Write;
@@ -37,6 +38,7 @@ enum Command {
     UpdateLock(update_lock::Arguments),
     Fetch(fetch::Arguments),
     Build(build::Arguments),
+    Verify(verify::Arguments),
     Why(why::Arguments),
     Graph(graph::Arguments),
     CheckArchive(check_archive::Arguments),
@@ -92,7 +94,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Answer> {
     // Before anything starts a thread.
-    if matches!(arguments.command, Command::Build(_) | Command::Shell(_) | Command::Store(_))
+    if matches!(arguments.command, Command::Build(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_))
         && let Some(code) = sandbox::identity::enter()?
     {
         return Ok(Answer::Code(code));
@@ -102,6 +104,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::UpdateLock(a) => update_lock::run(a, &settings),
         Command::Fetch(a) => fetch::run(a, &settings),
         Command::Build(a) => build::run(a, &settings),
+        Command::Verify(a) => verify::run(a, &settings),
         Command::Why(a) => why::run(a, &settings),
         Command::Graph(a) => graph::run(a, &settings),
         Command::CheckArchive(a) => check_archive::run(a, &settings),

@@ -21,7 +21,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let (manifest, architecture) = arguments.manifest.load()?;
     let lock = lock::load(&manifest, &architecture)?;
     let store = Store::open(&settings.store)?;
-    let obtained = build::obtain(&store, &manifest, &lock, &lock.packages, settings)?;
+    let packages: Vec<_> = lock.packages.iter().collect();
+    let obtained = build::obtain(&store, &manifest, &lock, &packages, settings)?;
     obtained.pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
     assemble::shell(&store, &settings::program()?, &manifest, &lock, &obtained.commits).map(Answer::Code)
 }

@@ -35,6 +35,15 @@ impl Terminal {
         Self { bars, verbosity }
     }
 
+    /// The option that makes another run of the program tell as much.
+    pub fn option(&self) -> Option<&'static str> {
+        match self.verbosity {
+            Verbosity::Quiet => Some("--quiet"),
+            Verbosity::Normal => None,
+            Verbosity::Verbose => Some("--verbose"),
+        }
+    }
+
     fn line(&self, line: &str) {
         match &self.bars {
             Some(bars) => drop(bars.println(line)),

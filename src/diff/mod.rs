@@ -1,9 +1,14 @@
-//! Two locks to a report: what changed, why each package came or went, and what the changelogs say of it.
+//! Two locks to a report: what changed, why each package came or went, and what the changelogs say of it. Two trees, or two
+//! whole builds of a lock, to what differs in them.
 //!
-//! Comparing needs the locks alone. Only [`changelog`] opens package files.
+//! Comparing locks needs the locks alone. Only [`changelog`] opens package files; [`builds`], [`tree`] and [`bytes`] read
+//! stores and outputs.
 
+pub mod builds;
+pub mod bytes;
 pub mod changelog;
 pub mod report;
+pub mod tree;
 mod why;
 
 use std::cmp::Ordering;

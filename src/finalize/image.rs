@@ -21,6 +21,8 @@ use crate::store::{self, Directory, ObjectReader, Store, Tree};
 const IMAGE: &str = "/run/image";
 /// ext4's block size here, in bytes.
 const BLOCK: u64 = 4096;
+/// Where its superblock is.
+const SUPERBLOCK: std::ops::Range<u64> = 1024..2048;
 const MIB: u64 = 1 << 20;
 /// mke2fs's own size of an inode, in bytes.
 const INODE: u64 = 256;
@@ -41,32 +43,59 @@ pub(super) fn write(
         return Err(anyhow!("the lock pins no program that writes images: it was made for other outputs"))
             .hint(|| "add root.img to `outputs:` in the manifest and update the lock");
     }
-    let tools = store.work().join("tools");
-    if !tools.exists() {
-        let mut tree = assemble::tools(store, lock.format, &lock.tools)?;
-        for name in ["dev", "proc", "run", "tmp"] {
-            tree.root.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755));
-        }
-        store::check_out(store, &tree.root, &tools)?;
-    }
     let reader = store.reader();
     let (needed, inodes) = space_needed(&reader, tree)?;
     let size = options.size.unwrap_or_else(|| size_to_fit(needed, inodes, options.slack));
     File::create_new(output)
         .and_then(|file| file.set_len(size))
         .with_context(|| format!("cannot create {}", output.display()))?;
-    let plan = Plan {
-        root: Root::ReadOnly(tools),
-        binds: vec![Bind { source: output.to_owned(), target: IMAGE.into() }],
-        temporary_files: Vec::new(),
-        steps: vec![mke2fs(options, identity, IMAGE, size, inodes, lock.date)],
-        interactive: false,
-    };
+    let plan = plan(store, lock, output, mke2fs(options, identity, IMAGE, size, inodes, lock.date))?;
     sandbox::run_fed(program, store.work(), &plan, |pipe| {
         tar::write(&reader, tree, lock.date, std::io::BufWriter::with_capacity(1 << 18, pipe))
     })
     .with_context(|| format!("cannot make an ext4 file system of {size} bytes for files that need {needed}"))
     .hint(|| "if the files do not fit, raise `image: size:` in the manifest, or leave it out to have it sized to fit")
+}
+
+/// What lies at a byte of an image, as far as its own file system tells.
+pub(super) fn path_at(store: &Store, program: &Path, lock: &Lock, image: &Path, offset: u64) -> Result<Option<String>> {
+    if SUPERBLOCK.contains(&offset) {
+        return Ok(Some("the superblock".to_owned()));
+    }
+    // debugfs(8) answers with a line of headings and one of tabbed values.
+    let ask = |request: String| -> Result<Option<String>> {
+        let command = ["/usr/sbin/debugfs", "-R", &request, IMAGE].map(str::to_owned).to_vec();
+        let environment = vec![("PATH".to_owned(), "/usr/sbin:/usr/bin".to_owned())];
+        let step = Step { label: "debugfs".to_owned(), command, environment, input: Input::Null };
+        let mut answer = None;
+        sandbox::run(program, store.work(), &plan(store, lock, image, step)?, &mut |line| {
+            answer = line.split_once('\t').map(|(_, value)| value.trim().to_owned());
+        })?;
+        Ok(answer)
+    };
+    match ask(format!("icheck {}", offset / BLOCK))?.filter(|inode| inode.parse::<u32>().is_ok()) {
+        Some(inode) => ask(format!("ncheck {inode}")),
+        None => Ok(None),
+    }
+}
+
+/// A sandbox of the lock's tools with the image in it.
+fn plan(store: &Store, lock: &Lock, image: &Path, step: Step) -> Result<Plan> {
+    let tools = store.work().join("tools");
+    if !tools.exists() {
+        let mut tree = assemble::merged(store, lock.format, &lock.tools)?.tree;
+        for name in ["dev", "proc", "run", "tmp"] {
+            tree.root.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755));
+        }
+        store::check_out(store, &tree.root, &tools)?;
+    }
+    Ok(Plan {
+        root: Root::ReadOnly(tools),
+        binds: vec![Bind { source: image.to_owned(), target: IMAGE.into() }],
+        temporary_files: Vec::new(),
+        steps: vec![step],
+        interactive: false,
+    })
 }
 
 fn mke2fs(options: &ImageOptions, identity: Sha256, image: &str, size: u64, inodes: u64, date: Timestamp) -> Step {

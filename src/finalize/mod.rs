@@ -94,11 +94,7 @@ pub fn is_due(request: &Request<'_>, format: OutputFormat) -> Result<bool> {
 
 /// The end of an output's file name, for those that are files.
 fn ending(format: OutputFormat) -> Option<&'static str> {
-    match format {
-        OutputFormat::Ostree => None,
-        OutputFormat::RootImg => Some("root.img"),
-        OutputFormat::Tar => Some("tar"),
-    }
+    (format != OutputFormat::Ostree).then(|| format.as_str())
 }
 
 /// Writes one output as `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for [`OutputFormat::Ostree`].
@@ -140,6 +136,15 @@ pub fn run(
     let stamp = Stamp::of(&written.metadata()?);
     durable::write(&record_path, &serde_json::to_vec(&Record { sha256, stamp })?)?;
     Ok(Some(Artifact { path, size, sha256, reused: false }))
+}
+
+/// What lies at a byte of an output that [`run`] wrote: a path, or a word for what belongs to no path, where it is known.
+pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset: u64) -> Result<Option<String>> {
+    match format {
+        OutputFormat::RootImg => image::path_at(request.store, request.program, request.lock, file, offset),
+        OutputFormat::Tar => tar::path_at(file, offset),
+        OutputFormat::Ostree => Ok(None),
+    }
 }
 
 fn read_record(path: &Path) -> Option<Record> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use tar::{Builder, EntryType, Header};
@@ -20,6 +21,21 @@ pub fn write(reader: &ObjectReader, tree: &Tree, date: Timestamp, output: impl W
     writer.directory(&tree.root, &tree.extras, "")?;
     writer.builder.into_inner()?.flush()?;
     Ok(())
+}
+
+/// The path whose header or content has the byte at `offset` of an archive; none behind the last.
+pub fn path_at(archive: &Path, offset: u64) -> Result<Option<String>> {
+    let failed = || format!("cannot read {}", archive.display());
+    let file = File::open(archive).with_context(failed)?;
+    let mut archive = tar::Archive::new(file);
+    for entry in archive.entries_with_seek().with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        if offset < entry.raw_file_position() + entry.size() {
+            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            return Ok(Some(format!("/{}", path.trim_start_matches("./").trim_end_matches('/'))));
+        }
+    }
+    Ok(None)
 }
 
 /// For every name of a file with several names, the name that stands for the group.

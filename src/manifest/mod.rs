@@ -319,6 +319,17 @@ pub enum OutputFormat {
     Ostree,
 }
 
+impl OutputFormat {
+    /// The name in manifests, on the command line, and at the end of file names.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RootImg => "root.img",
+            Self::Tar => "tar",
+            Self::Ostree => "ostree",
+        }
+    }
+}
+
 /// How `root.img` is made.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ImageOptions {

@@ -60,6 +60,13 @@ impl Format {
         }
     }
 
+    /// Names of the control files that are run when a package is installed.
+    pub fn scripts(self) -> &'static [&'static str] {
+        match self {
+            Self::Deb => deb::install::SCRIPTS,
+        }
+    }
+
     /// What is special in installing these packages together.
     pub fn installation(self, packages: Vec<Unpacked>) -> Result<Box<dyn Installation>> {
         match self {

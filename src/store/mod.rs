@@ -38,7 +38,7 @@ use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
 pub use checkout::{check_out, set_directory_attributes};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
-pub use tree::{Directory, Extras, Leaf, Node, Tree, split};
+pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
 pub use upper::apply_upper;
 
 use crate::clock::Timestamp;
@@ -227,10 +227,16 @@ impl Store {
         Ok(((checksum(6)?, checksum(7)?), facts))
     }
 
+    /// The tree of a commit, of which no directory is read yet.
+    pub fn find_tree(&self, commit: Sha256) -> Result<StoredTree> {
+        let (root, facts) = self.read_commit(commit)?;
+        Ok(StoredTree { root, extras: tree::extras_from(&facts)? })
+    }
+
     /// Reads the tree of a commit.
     pub fn read_tree(&self, commit: Sha256) -> Result<Tree> {
-        let (root, facts) = self.read_commit(commit)?;
-        Ok(Tree { root: tree::read_directory(&self.objects, root.0, root.1)?, extras: tree::extras_from(&facts)? })
+        let StoredTree { root, extras } = self.find_tree(commit)?;
+        Ok(Tree { root: tree::read_directory(&self.objects, root.0, root.1)?, extras })
     }
 
     /// What threads need to read objects.

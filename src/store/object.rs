@@ -81,6 +81,16 @@ impl ObjectReader {
         let read = || super::upper::attributes_of(&path, &fs::symlink_metadata(&path)?);
         read().with_context(|| format!("cannot read the object {}", path.display()))
     }
+
+    /// What a directory's tree object lists.
+    pub fn entries(&self, tree: Sha256) -> Result<super::Entries> {
+        super::tree::read_tree_object(&self.objects, tree)
+    }
+
+    /// What a directory's meta object says.
+    pub fn directory_attributes(&self, meta: Sha256) -> Result<Attributes> {
+        super::tree::read_meta_object(&self.objects, meta)
+    }
 }
 
 /// Adds objects to a repository; any number of threads may share it.

@@ -101,6 +101,24 @@ impl Directory {
     }
 }
 
+/// A tree in a repository, by its objects: what of it is needed is read when it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredTree {
+    /// The root directory's tree and meta objects.
+    pub root: (Sha256, Sha256),
+    /// Devices, pipes and hard links.
+    pub extras: Extras,
+}
+
+/// What a directory object lists.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entries {
+    /// Files and symbolic links by name.
+    pub files: BTreeMap<String, Leaf>,
+    /// The tree and meta objects of directories by name.
+    pub directories: BTreeMap<String, (Sha256, Sha256)>,
+}
+
 /// A path's folder and last component.
 pub fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
@@ -137,7 +155,7 @@ fn array(element: &str, children: impl IntoIterator<Item = Variant>) -> Variant 
 
 /// Reads a directory and all below it.
 pub(super) fn read_directory(objects: &Path, tree: Sha256, meta: Sha256) -> Result<Directory> {
-    let (files, directories) = read_tree_object(objects, tree)?;
+    let Entries { files, directories } = read_tree_object(objects, tree)?;
     Ok(Directory {
         attributes: read_meta_object(objects, meta)?,
         files,
@@ -148,9 +166,7 @@ pub(super) fn read_directory(objects: &Path, tree: Sha256, meta: Sha256) -> Resu
     })
 }
 
-type Entries = (BTreeMap<String, Leaf>, BTreeMap<String, (Sha256, Sha256)>);
-
-fn read_tree_object(objects: &Path, checksum: Sha256) -> Result<Entries> {
+pub(super) fn read_tree_object(objects: &Path, checksum: Sha256) -> Result<Entries> {
     let damaged = || format!("the directory object {checksum} is damaged");
     let variant = read_variant(objects, checksum, "dirtree", "(a(say)a(sayay))")?;
     let mut files = BTreeMap::new();
@@ -162,7 +178,7 @@ fn read_tree_object(objects: &Path, checksum: Sha256) -> Result<Entries> {
         let objects = (checksum_of(&entry.child_value(1))?, checksum_of(&entry.child_value(2))?);
         directories.insert(entry_name(&entry).with_context(damaged)?, objects);
     }
-    Ok((files, directories))
+    Ok(Entries { files, directories })
 }
 
 fn entry_name(entry: &Variant) -> Result<String> {
@@ -173,7 +189,7 @@ fn entry_name(entry: &Variant) -> Result<String> {
     Ok(name)
 }
 
-fn read_meta_object(objects: &Path, checksum: Sha256) -> Result<Attributes> {
+pub(super) fn read_meta_object(objects: &Path, checksum: Sha256) -> Result<Attributes> {
     let variant = read_variant(objects, checksum, "dirmeta", "(uuua(ayay))")?;
     let number = |index| variant.child_value(index).get::<u32>().map(u32::from_be).unwrap_or_default();
     let mut xattrs = BTreeMap::new();
@@ -206,12 +222,12 @@ pub(super) fn find_file(objects: &Path, root: Sha256, path: &str) -> Result<Opti
     let (folder, name) = split(path);
     let mut tree = root;
     for part in folder.split('/').filter(|p| !p.is_empty()) {
-        match read_tree_object(objects, tree)?.1.get(part) {
+        match read_tree_object(objects, tree)?.directories.get(part) {
             Some((child, _)) => tree = *child,
             None => return Ok(None),
         }
     }
-    Ok(read_tree_object(objects, tree)?.0.get(name).copied())
+    Ok(read_tree_object(objects, tree)?.files.get(name).copied())
 }
 
 /// The key of [`Extras`] in a commit's metadata.

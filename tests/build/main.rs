@@ -14,3 +14,4 @@ mod settings;
 mod support;
 mod told;
 mod tree;
+mod verify;

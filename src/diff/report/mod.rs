@@ -8,7 +8,7 @@ pub mod markdown;
 pub mod text;
 
 mod compare;
-mod size;
+pub(super) mod size;
 
 use serde::Serialize;
 

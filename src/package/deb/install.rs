@@ -13,6 +13,9 @@ use crate::package::{DatabaseFile, Installation, MemberKind, Part, Residue, Scri
 /// See [`crate::package::Format::control_files`].
 pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "triggers"];
 
+/// See [`crate::package::Format::scripts`].
+pub const SCRIPTS: &[&str] = &["config", "preinst", "postinst"];
+
 /// The top-level directories that merged-/usr systems make links (`UsrMerge` in Debian's wiki, and the `merged-usr` hook of
 /// mmdebstrap for those beyond bin, sbin and lib).
 fn usr_links(architecture: &str) -> &'static [&'static str] {
