@@ -6,12 +6,15 @@ use anyhow::{Context, Result};
 
 use super::control::Stanza;
 use super::database;
+use super::plan::{self, Call, Order};
 use super::relation::{self, Relation};
 use crate::error::Hint;
-use crate::package::{DatabaseFile, Installation, MemberKind, Part, Residue, Script, Treatment, Unpacked};
+use crate::package::{
+    DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Treatment, Unpacked,
+};
 
 /// See [`crate::package::Format::control_files`].
-pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "triggers"];
+pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "preinst", "triggers"];
 
 /// The top-level directories that merged-/usr systems make links (`UsrMerge` in Debian's wiki, and the `merged-usr` hook of
 /// mmdebstrap for those beyond bin, sbin and lib).
@@ -58,7 +61,39 @@ impl Deb {
             package.control.get("control").with_context(|| format!("{} has no control file", package.name))?;
         }
         let conffiles = packages.iter().map(|p| conffiles(p).map(|c| c.trim_start_matches('/').to_owned()).collect());
-        Ok(Self { order: unpack_order(&packages), conffiles: conffiles.collect(), packages })
+        Ok(Self { order: dependency_order(&packages, |_| true), conffiles: conffiles.collect(), packages })
+    }
+
+    fn find(&self, name: &str) -> Option<&Unpacked> {
+        self.packages.iter().find(|package| package.name == name)
+    }
+
+    /// Where nothing tells apt's order: what the essential packages need before the rest, dependencies first.
+    fn own_order(&self) -> Order {
+        let essential = dependency_order(&self.packages, is_essential);
+        let rest = self.order.iter().copied().filter(|i| !essential.contains(i)).collect();
+        Order { essential, calls: vec![Call::Unpack(rest), Call::ConfigurePending] }
+    }
+
+    /// What apt keeps of an installation: which packages nobody asked for, and its folders.
+    fn apt_scripts(&self, order: &Order) -> Vec<Script> {
+        if self.find("apt").is_none() {
+            return Vec::new();
+        }
+        let rest = (0..self.packages.len()).filter(|i| !order.essential.contains(i));
+        let automatic: Vec<String> =
+            rest.map(|i| &self.packages[i]).filter(|package| !package.asked).map(plan::full_name).collect();
+        let mut scripts = Vec::new();
+        if !automatic.is_empty() {
+            let command = ["/usr/bin/apt-mark", "--quiet=2", "auto"].map(str::to_owned).into_iter().chain(automatic);
+            scripts.push(script("apt-mark auto", command.collect()));
+        }
+        let none = ["-oDir::Etc::SourceList=/dev/null", "-oDir::Etc::SourceParts=/dev/null"];
+        for arguments in [&["update", "--quiet=2", none[0], none[1]][..], &["clean"]] {
+            let command = std::iter::once("/usr/bin/apt-get").chain(arguments.iter().copied()).map(str::to_owned);
+            scripts.push(script(&format!("apt-get {}", arguments[0]), command.collect()));
+        }
+        scripts
     }
 }
 
@@ -81,8 +116,19 @@ pub(super) fn conffiles(package: &Unpacked) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| line.starts_with('/'))
 }
 
-/// Dependencies before dependents, essential packages first; ties and cycles are broken by name.
-fn unpack_order(packages: &[Unpacked]) -> Vec<usize> {
+/// Whether the preinst script of a package has a say in where files are put or whose they are.
+fn moves_files(package: &Unpacked) -> bool {
+    let script = package.control.get("preinst").map_or("", String::as_str);
+    ["dpkg-divert", "dpkg-statoverride"].iter().any(|program| script.contains(program))
+}
+
+pub(super) fn is_essential(package: &Unpacked) -> bool {
+    control(package).get("Essential") == Some("yes")
+}
+
+/// Packages with what they need, dependencies before dependents, essential packages first; ties and cycles are broken by
+/// name.
+fn dependency_order(packages: &[Unpacked], wanted: impl Fn(&Unpacked) -> bool) -> Vec<usize> {
     fn visit(
         at: usize,
         packages: &[Unpacked],
@@ -105,9 +151,8 @@ fn unpack_order(packages: &[Unpacked]) -> Vec<usize> {
         by_name.insert(format!("{}:{}", package.name, package.architecture), index);
         by_name.entry(package.name.clone()).or_insert(index);
     }
-    let essential = |p: &Unpacked| control(p).get("Essential") == Some("yes");
-    let mut roots: Vec<usize> = (0..packages.len()).collect();
-    roots.sort_by_key(|i| (!essential(&packages[*i]), &packages[*i].name, &packages[*i].architecture));
+    let mut roots: Vec<usize> = (0..packages.len()).filter(|i| wanted(&packages[*i])).collect();
+    roots.sort_by_key(|i| (!is_essential(&packages[*i]), &packages[*i].name, &packages[*i].architecture));
     let (mut seen, mut order) = (vec![false; packages.len()], Vec::with_capacity(packages.len()));
     for root in roots {
         visit(root, packages, &by_name, &mut seen, &mut order);
@@ -170,29 +215,63 @@ impl Installation for Deb {
         a.name == b.name && same(a) && same(b)
     }
 
-    fn database(&self, lost: &[BTreeSet<String>]) -> Result<Vec<DatabaseFile>> {
-        database::write(&self.packages, lost)
+    fn database(&self, register: &[usize], lost: &[BTreeSet<String>], read: ReadFile<'_>) -> Result<Vec<DatabaseFile>> {
+        database::write(&self.packages, register, lost, read)
     }
 
-    fn scripts(&self) -> Result<Vec<Script>> {
+    fn diversions(&self, read: ReadFile<'_>) -> Result<Vec<Diversion>> {
+        database::diversions(read)
+    }
+
+    fn planner(&self) -> Option<Planner> {
+        self.find("apt")?;
+        let root = dependency_order(&self.packages, |package| package.name == "apt" || is_essential(package));
+        Some(plan::planner(&self.packages, &database::architectures(&self.packages)?, root))
+    }
+
+    /// The essential packages as debootstrap and mmdebstrap install them, all unpacked ahead of their scripts and then
+    /// configured in one go; then the rest by dpkg's calls. Where a script of a package decides what becomes of files, the
+    /// packages from there on are merged after it.
+    fn rounds(&self, told: Option<&str>) -> Result<Vec<Round>> {
         if self.packages.is_empty() {
             return Ok(Vec::new());
         }
-        let dpkg = self.packages.iter().find(|p| p.name == "dpkg");
-        let dpkg = dpkg
+        let dpkg = self
+            .find("dpkg")
             .context("the lock has no dpkg, without which its packages cannot be configured")
             .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
         let running = control(dpkg).get("Version").unwrap_or_default();
-        let mut scripts: Vec<Script> = self.order.iter().filter_map(|i| preinst(&self.packages[*i], running)).collect();
-        scripts.push(Script {
-            label: "dpkg --configure --pending".to_owned(),
-            // After the first failure nothing more is wanted: its output is the last, and a shell finds the root as it was.
-            command: ["/usr/bin/dpkg", "--force-unsafe-io", "--abort-after=1", "--configure", "--pending"]
-                .map(str::to_owned)
-                .to_vec(),
-            environment: environment().collect(),
-        });
-        Ok(scripts)
+        let order = told.map_or_else(|| Ok(self.own_order()), |told| plan::read(&self.packages, told))?;
+        let mut rounds = Vec::new();
+        let mut round = Round::default();
+        if !order.essential.is_empty() {
+            round.register.clone_from(&order.essential);
+            round.unpack.clone_from(&order.essential);
+            round.in_place = true;
+            round.scripts.extend(order.essential.iter().filter_map(|i| preinst(&self.packages[*i], running)));
+            let names = order.essential.iter().map(|i| plan::full_name(&self.packages[*i]));
+            round.scripts.push(configure(&["--force-depends"], names));
+            rounds.push(std::mem::take(&mut round));
+        }
+        round.register = order.calls.iter().flat_map(Call::unpacked).copied().collect();
+        for call in &order.calls {
+            match call {
+                Call::Unpack(packages) => {
+                    for package in packages {
+                        round.scripts.extend(preinst(&self.packages[*package], running));
+                        if moves_files(&self.packages[*package]) {
+                            rounds.push(std::mem::take(&mut round));
+                        }
+                        round.unpack.push(*package);
+                    }
+                }
+                Call::Configure(names) => round.scripts.push(configure(&["--no-triggers"], names.iter().cloned())),
+                Call::ConfigurePending => round.scripts.push(configure(&[], ["--pending".to_owned()])),
+            }
+        }
+        round.scripts.extend(self.apt_scripts(&order));
+        rounds.push(round);
+        Ok(rounds)
     }
 
     /// Policy 9.3.3.2 and invoke-rc.d(8): with this no script starts a service.
@@ -211,6 +290,34 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
+fn script(label: &str, command: Vec<String>) -> Script {
+    Script { label: label.to_owned(), command, environment: environment().collect() }
+}
+
+/// A call of `dpkg --configure`. After the first failure nothing more is wanted: its output is the last, and a shell finds
+/// the root as it was.
+fn configure(options: &[&str], names: impl IntoIterator<Item = String>) -> Script {
+    let mut command = ["/usr/bin/dpkg", "--force-unsafe-io", "--abort-after=1"].map(str::to_owned).to_vec();
+    command.extend(options.iter().map(|option| (*option).to_owned()));
+    command.push("--configure".to_owned());
+    command.extend(names);
+    script("dpkg --configure", command)
+}
+
+/// Runs the preinst script of `$0` as dpkg does, from a folder of the control files, by whose name debconf knows that the
+/// package's templates are not loaded yet.
+const PREINST: &str = r#"
+folder=/var/lib/dpkg/tmp.ci
+mkdir -p $folder
+for file in /var/lib/dpkg/info/"$0".*; do
+    cp -p "$file" "$folder/${file##*/"$0".}"
+done
+$folder/preinst install
+code=$?
+rm -r $folder
+exit $code
+"#;
+
 /// The `preinst install` call as dpkg makes it (Policy 6.5; the variables are those of dpkg(1)).
 fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
     package.records.iter().find(|r| r.member.part == Part::Control && r.member.path == "preinst")?;
@@ -225,10 +332,9 @@ fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
         ("DPKG_FORCE", "security-mac,downgrade"),
         ("DPKG_ROOT", ""),
     ]);
-    let file = format!("/var/lib/dpkg/info/{}.preinst", database_name(package));
     Some(Script {
         label: format!("the preinst script of {}", package.name),
-        command: vec![file, "install".to_owned()],
+        command: ["/bin/sh", "-c", PREINST, &database_name(package)].map(str::to_owned).to_vec(),
         environment: environment().chain(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
     })
 }
