@@ -33,11 +33,13 @@ const VERSION: u32 = 2;
 /// The stage's name in refs.
 const STAGE: &str = "root";
 
-/// What every script finds in its environment.
+/// What every script finds in its environment. Byte-code that Python writes by itself when it imports goes by the times of
+/// files, which a root has no more; what packages compile goes by contents.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("HOME", "/root"),
     ("LC_ALL", "C.UTF-8"),
     ("LOGNAME", "root"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("SHELL", "/bin/sh"),
     ("TERM", "dumb"),
@@ -101,7 +103,7 @@ pub fn run(
         merger.merge(round)?;
         let lower = assembly.check_out(&merger.tree)?;
         let scratch = assembly.scratch()?;
-        let plan = assembly.plan(&merger.tree, &lower, &scratch, assembly.steps(round, &rounds))?;
+        let plan = assembly.plan(round, &merger.tree, &lower, &scratch, assembly.steps(round, &rounds))?;
         sandbox::run(program, store.work(), &plan, &mut on_line)
             .with_context(|| format!("cannot configure {}", manifest.name))
             .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
@@ -110,7 +112,7 @@ pub fn run(
     }
     drop(task);
     let mut tree = merger.tree;
-    normalise::normalise(&writer, &mut tree, installation.residue())?;
+    normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue())?;
     accounts::add_files(store, &writer, &mut tree, &manifest.files)?;
     let commit = NewCommit {
         name: store::cache_ref(STAGE, key(manifest, lock)?),
@@ -137,7 +139,7 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, co
         let lower = assembly.check_out(&merger.tree)?;
         if number + 1 < rounds.len() {
             let scratch = assembly.scratch()?;
-            let plan = assembly.plan(&merger.tree, &lower, &scratch, assembly.steps(round, &rounds))?;
+            let plan = assembly.plan(round, &merger.tree, &lower, &scratch, assembly.steps(round, &rounds))?;
             match sandbox::run(program, store.work(), &plan, &mut |_| ()) {
                 Ok(()) => {
                     store.discard(lower);
@@ -154,7 +156,7 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, co
         let mut steps = assembly.steps(round, &rounds);
         steps.push(Step { input: Input::Inherit, ..step(script, lock.date) });
         let scratch = assembly.scratch()?;
-        let plan = Plan { interactive: true, ..assembly.plan(&merger.tree, &lower, &scratch, steps)? };
+        let plan = Plan { interactive: true, ..assembly.plan(round, &merger.tree, &lower, &scratch, steps)? };
         return sandbox::run_interactive(program, store.work(), &plan);
     }
     bail!("{} has no packages, and so no shell", manifest.name)
@@ -220,6 +222,10 @@ fn open(store: &Store, format: Format, packages: &[Package], commits: &Commits) 
     format.installation(unpacked.collect::<Result<_>>()?)
 }
 
+fn temporary_file(path: &str, mode: u32, content: &str) -> TemporaryFile {
+    TemporaryFile { path: path.into(), mode, content: content.to_owned() }
+}
+
 /// What making one root goes by.
 struct Assembly<'a> {
     store: &'a Store,
@@ -237,13 +243,11 @@ impl Assembly<'_> {
         let Some(planner) = self.installation.planner() else { return self.installation.rounds(None) };
         let tree = merge_alone(self.store, self.installation, &planner.packages)?;
         let lower = self.check_out(&tree)?;
-        let files = planner.files.into_iter();
+        let files = planner.files.iter();
         let plan = Plan {
             root: Root::ReadOnly(lower.clone()),
             binds: Vec::new(),
-            temporary_files: files
-                .map(|(path, content)| TemporaryFile { path: path.into(), mode: 0o644, content })
-                .collect(),
+            temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
             steps: vec![step(planner.script, self.lock.date)],
             interactive: false,
         };
@@ -284,15 +288,16 @@ impl Assembly<'_> {
     }
 
     /// Plans the sandbox over a tree that is checked out to `lower`.
-    fn plan(&self, tree: &Tree, lower: &Path, scratch: &Scratch, steps: Vec<Step>) -> Result<Plan> {
+    fn plan(&self, round: &Round, tree: &Tree, lower: &Path, scratch: &Scratch, steps: Vec<Step>) -> Result<Plan> {
         // The top of the overlay shows the attributes of its upper layer.
         store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
         let guards = self.installation.guards().into_iter();
+        let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
         Ok(Plan {
             root: Root::Overlay { lower: lower.to_owned(), upper: scratch.upper(), work: scratch.work() },
             binds: Vec::new(),
             temporary_files: guards
-                .map(|(path, mode, content)| TemporaryFile { path: path.into(), mode, content: content.to_owned() })
+                .chain(round.files.iter().map(|(path, content)| temporary_file(path, 0o644, content)))
                 .collect(),
             steps,
             interactive: false,

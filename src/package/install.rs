@@ -44,6 +44,8 @@ pub struct Round {
     pub unpack: Vec<usize>,
     /// Whether members that have another place stand at their own, too.
     pub in_place: bool,
+    /// Files in /tmp and /run of the scripts' sandbox: path and content.
+    pub files: Vec<(String, String)>,
     /// The scripts, in order.
     pub scripts: Vec<Script>,
 }

@@ -1,11 +1,9 @@
 //! dpkg's database as dpkg leaves it after unpacking packages (dpkg(1), FILES; `infodb-access` in dpkg's sources).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::control::Stanza;
 use super::install::{control, database_name};
 use super::triggers;
 use crate::package::{DatabaseContent, DatabaseFile, Diversion, Part, ReadFile, Unpacked};
@@ -35,11 +33,9 @@ pub(super) fn write(
     if register.is_empty() {
         return Ok(files);
     }
-    let mut status = Status::read(&read("status")?.unwrap_or_default());
     for i in register {
         let package = &packages[*i];
         let name = database_name(package);
-        status.add(package)?;
         let (path, content) = list(*i);
         add(path, content);
         for record in &package.records {
@@ -52,20 +48,21 @@ pub(super) fn write(
             }
         }
     }
-    add("status".to_owned(), DatabaseContent::Bytes(status.text().into_bytes()));
     let architectures = architectures(packages).filter(|names| names.len() > 1);
     if let Some(names) = architectures {
         add("arch".to_owned(), DatabaseContent::Bytes(format!("{}\n", names.join("\n")).into_bytes()));
     }
     add("info/format".to_owned(), DatabaseContent::Bytes(b"1\n".to_vec()));
     let known = triggers::Interests::read(&read)?;
-    let activated = known.activated_by(register.iter().map(|i| &packages[*i]));
+    let activated = known.activated_by(register.iter().map(|i| &packages[*i]), &read)?;
     add("triggers/Unincorp".to_owned(), DatabaseContent::Bytes(activated.into_bytes()));
     for (path, text) in known.with(register.iter().map(|i| &packages[*i]), &read)? {
         add(format!("triggers/{path}"), DatabaseContent::Bytes(text.into_bytes()));
     }
-    if read("diversions")?.is_none() {
-        add("diversions".to_owned(), DatabaseContent::Bytes(Vec::new()));
+    for path in ["diversions", "status"] {
+        if read(path)?.is_none() {
+            add(path.to_owned(), DatabaseContent::Bytes(Vec::new()));
+        }
     }
     for path in ["alternatives", "parts", "updates"] {
         add(path.to_owned(), DatabaseContent::Directory);
@@ -89,47 +86,25 @@ pub(super) fn architectures(packages: &[Unpacked]) -> Option<Vec<String>> {
     Some(std::iter::once(own.clone()).chain(foreign).collect())
 }
 
-/// The paragraphs of `status` in dpkg's order, by name and architecture.
-struct Status(BTreeMap<(String, String), String>);
-
-impl Status {
-    fn read(text: &str) -> Self {
-        let key = |stanza: Stanza<'_>| {
-            let field = |name| stanza.get(name).unwrap_or_default().to_owned();
-            (field("Package"), field("Architecture"))
-        };
-        Self(Stanza::all(text).map(|stanza| (key(stanza), stanza.as_str().to_owned())).collect())
+/// The paragraph in `status` of an unpacked package: the control file's fields with `Status` and `Conffiles`.
+pub(super) fn unpacked(package: &Unpacked) -> String {
+    let mut text = format!("Package: {}\nStatus: install ok unpacked\n", package.name);
+    let generated = |field: &str| ["Package", "Status", "Conffiles"].iter().any(|g| g.eq_ignore_ascii_case(field));
+    for (field, value) in control(package).fields().filter(|(field, _)| !generated(field)) {
+        text.extend([field, ": ", value, "\n"]);
     }
-
-    /// Adds an unpacked package: the control file's fields with `Status` and `Conffiles`.
-    fn add(&mut self, package: &Unpacked) -> Result<()> {
-        let mut text = String::new();
-        writeln!(text, "Package: {}\nStatus: install ok unpacked", package.name)?;
-        let conffiles = package.control.get("conffiles").map_or("", String::as_str);
-        let mut conffiles = conffiles.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
-        let generated = |field: &str| ["Package", "Status", "Conffiles"].iter().any(|g| g.eq_ignore_ascii_case(field));
-        for (field, value) in control(package).fields().filter(|(field, _)| !generated(field)) {
-            writeln!(text, "{field}: {value}")?;
+    let conffiles = package.control.get("conffiles").map_or("", String::as_str);
+    let mut conffiles = conffiles.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    if conffiles.peek().is_some() {
+        text.push_str("Conffiles:\n");
+    }
+    for line in conffiles {
+        match line.strip_prefix(REMOVE) {
+            Some(path) => text.extend([" ", path.trim_start(), " newconffile ", REMOVE, "\n"]),
+            None => text.extend([" ", line, " newconffile\n"]),
         }
-        if conffiles.peek().is_some() {
-            writeln!(text, "Conffiles:")?;
-            for line in conffiles {
-                match line.strip_prefix(REMOVE) {
-                    Some(path) => writeln!(text, " {} newconffile {REMOVE}", path.trim_start())?,
-                    None => writeln!(text, " {line} newconffile")?,
-                }
-            }
-        }
-        self.0.insert((package.name.clone(), package.architecture.clone()), text);
-        Ok(())
     }
-
-    fn text(&self) -> String {
-        let paragraphs: Vec<&str> = self.0.values().map(String::as_str).collect();
-        let mut text = paragraphs.join("\n");
-        text.push('\n');
-        text
-    }
+    text
 }
 
 /// The flag of a conffile that a newer version takes away, deb-conffiles(5).

@@ -40,6 +40,8 @@ const RESIDUE: &[Residue] = &[
     remove("var/lib/systemd/random-seed", "is random"),
     remove("var/lib/systemd/credential.secret", "is a secret"),
     remove("etc/ssh/ssh_host_*", "is a secret"),
+    remove("etc/ssl/private/ssl-cert-snakeoil.key", "is a secret"),
+    remove("etc/ssl/certs/ssl-cert-snakeoil.pem", "belongs to a secret"),
 ];
 
 const fn remove(path: &'static str, why: &'static str) -> Residue {
@@ -242,36 +244,37 @@ impl Installation for Deb {
             .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
         let running = control(dpkg).get("Version").unwrap_or_default();
         let order = told.map_or_else(|| Ok(self.own_order()), |told| plan::read(&self.packages, told))?;
-        let mut rounds = Vec::new();
-        let mut round = Round::default();
+        let mut rounds = Rounds { packages: &self.packages, running, done: Vec::new(), at: Round::default(), new: Vec::new() };
         if !order.essential.is_empty() {
-            round.register.clone_from(&order.essential);
-            round.unpack.clone_from(&order.essential);
-            round.in_place = true;
-            round.scripts.extend(order.essential.iter().filter_map(|i| preinst(&self.packages[*i], running)));
+            rounds.at.register.clone_from(&order.essential);
+            rounds.at.unpack.clone_from(&order.essential);
+            rounds.at.in_place = true;
+            for package in &order.essential {
+                rounds.unpack(*package);
+            }
             let names = order.essential.iter().map(|i| plan::full_name(&self.packages[*i]));
-            round.scripts.push(configure(&["--force-depends"], names));
-            rounds.push(std::mem::take(&mut round));
+            rounds.run(configure(&["--force-depends"], names));
+            rounds.end();
         }
-        round.register = order.calls.iter().flat_map(Call::unpacked).copied().collect();
+        rounds.at.register = order.calls.iter().flat_map(Call::unpacked).copied().collect();
         for call in &order.calls {
             match call {
                 Call::Unpack(packages) => {
                     for package in packages {
-                        round.scripts.extend(preinst(&self.packages[*package], running));
+                        rounds.unpack(*package);
                         if moves_files(&self.packages[*package]) {
-                            rounds.push(std::mem::take(&mut round));
+                            rounds.end();
                         }
-                        round.unpack.push(*package);
+                        rounds.at.unpack.push(*package);
                     }
                 }
-                Call::Configure(names) => round.scripts.push(configure(&["--no-triggers"], names.iter().cloned())),
-                Call::ConfigurePending => round.scripts.push(configure(&[], ["--pending".to_owned()])),
+                Call::Configure(names) => rounds.run(configure(&["--no-triggers"], names.iter().cloned())),
+                Call::ConfigurePending => rounds.run(configure(&[], ["--pending".to_owned()])),
             }
         }
-        round.scripts.extend(self.apt_scripts(&order));
-        rounds.push(round);
-        Ok(rounds)
+        rounds.at.scripts.extend(self.apt_scripts(&order));
+        rounds.end();
+        Ok(rounds.done)
     }
 
     /// Policy 9.3.3.2 and invoke-rc.d(8): with this no script starts a service.
@@ -281,6 +284,46 @@ impl Installation for Deb {
 
     fn residue(&self) -> &'static [Residue] {
         RESIDUE
+    }
+}
+
+/// Rounds in the making.
+struct Rounds<'a> {
+    packages: &'a [Unpacked],
+    /// dpkg's version.
+    running: &'a str,
+    done: Vec<Round>,
+    at: Round,
+    /// Packages that were unpacked since the last script ran.
+    new: Vec<usize>,
+}
+
+impl Rounds<'_> {
+    /// A package is unpacked: its preinst script runs, where it has one, then dpkg knows it as unpacked.
+    fn unpack(&mut self, package: usize) {
+        if let Some(preinst) = preinst(&self.packages[package], self.running) {
+            self.run(preinst);
+        }
+        self.new.push(package);
+    }
+
+    /// A script runs, and dpkg's database tells it what was unpacked before: in its journal, a numbered file for each
+    /// package, which the next call of dpkg takes in (`dbmodify` in dpkg's sources).
+    fn run(&mut self, script: Script) {
+        if !self.new.is_empty() {
+            let mut command = ["/bin/mv", "-t", "/var/lib/dpkg/updates"].map(str::to_owned).to_vec();
+            for package in self.new.drain(..) {
+                let path = format!("/run/{:05}", self.at.files.len());
+                self.at.files.push((path.clone(), database::unpacked(&self.packages[package])));
+                command.push(path);
+            }
+            self.at.scripts.push(self::script("telling dpkg what is unpacked", command));
+        }
+        self.at.scripts.push(script);
+    }
+
+    fn end(&mut self) {
+        self.done.push(std::mem::take(&mut self.at));
     }
 }
 
@@ -304,11 +347,12 @@ fn configure(options: &[&str], names: impl IntoIterator<Item = String>) -> Scrip
     script("dpkg --configure", command)
 }
 
-/// Runs the preinst script of `$0` as dpkg does, from a folder of the control files, by whose name debconf knows that the
-/// package's templates are not loaded yet.
+/// Runs the preinst script of `$0` as dpkg does, from a folder of the control files, where debconf finds whose questions it
+/// asks; `$1` is the control file itself.
 const PREINST: &str = r#"
 folder=/var/lib/dpkg/tmp.ci
-mkdir -p $folder
+mkdir $folder
+printf '%s' "$1" > $folder/control
 for file in /var/lib/dpkg/info/"$0".*; do
     cp -p "$file" "$folder/${file##*/"$0".}"
 done
@@ -334,7 +378,7 @@ fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
     ]);
     Some(Script {
         label: format!("the preinst script of {}", package.name),
-        command: ["/bin/sh", "-c", PREINST, &database_name(package)].map(str::to_owned).to_vec(),
+        command: ["/bin/sh", "-c", PREINST, &database_name(package), control(package).as_str()].map(str::to_owned).to_vec(),
         environment: environment().chain(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
     })
 }

@@ -1,7 +1,7 @@
 //! Who is interested in which triggers, and what unpacking packages activates (deb-triggers(5); `trigdeferred` and
 //! `triglib` in dpkg's sources).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -22,20 +22,29 @@ impl Interests {
         Ok(Self { text: read("triggers/File")?.unwrap_or_default() })
     }
 
-    /// `triggers/Unincorp` after unpacking packages: the paths that lie at or below one that somebody is interested in.
-    pub(super) fn activated_by<'a>(&self, packages: impl Iterator<Item = &'a Unpacked>) -> String {
+    /// `triggers/Unincorp` after unpacking packages: the triggers that they activate and somebody is interested in, by
+    /// name or because a path lies at or below theirs.
+    pub(super) fn activated_by<'a>(
+        &self,
+        packages: impl Iterator<Item = &'a Unpacked>,
+        read: ReadFile<'_>,
+    ) -> Result<String> {
         let paths: Vec<&str> = self.text.lines().filter_map(|line| line.split(' ').next()).collect();
-        let mut activated = BTreeMap::new();
-        for record in packages.flat_map(|p| &p.records).filter(|r| r.member.part == Part::Data && !paths.is_empty()) {
-            let path = &record.member.path;
-            for interest in &paths {
-                let below = path.strip_prefix(interest.trim_start_matches('/'));
-                if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-                    activated.insert(*interest, ());
+        let mut activated = BTreeSet::new();
+        for package in packages {
+            for (_, trigger) in directives(package).filter(|(directive, _)| directive.starts_with("activate")) {
+                if !trigger.contains('/') && read(&format!("triggers/{trigger}"))?.is_some() {
+                    activated.insert(trigger);
                 }
             }
+            for record in package.records.iter().filter(|r| r.member.part == Part::Data) {
+                activated.extend(paths.iter().filter(|interest| {
+                    let rest = record.member.path.strip_prefix(interest.trim_start_matches('/'));
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                }));
+            }
         }
-        activated.keys().map(|path| format!("{path} -\n")).collect()
+        Ok(activated.into_iter().map(|trigger| format!("{trigger} -\n")).collect())
     }
 
     /// `triggers/File` and the file of each named trigger that packages are interested in, with those who were before.
@@ -67,14 +76,18 @@ impl Interests {
 
 /// The triggers that a package is interested in, each with what its line has after the package's name.
 fn interests(package: &Unpacked) -> impl Iterator<Item = (&str, &'static str)> {
+    directives(package).filter_map(|(directive, trigger)| match directive {
+        "interest" | "interest-await" => Some((trigger, "")),
+        "interest-noawait" => Some((trigger, "/noawait")),
+        _ => None,
+    })
+}
+
+/// The lines of a package's `triggers` file.
+fn directives(package: &Unpacked) -> impl Iterator<Item = (&str, &str)> {
     let text = package.control.get("triggers").map_or("", String::as_str);
     text.lines().map(|line| line.split('#').next().unwrap_or_default()).filter_map(|line| {
         let mut words = line.split_whitespace();
-        let (directive, trigger) = (words.next()?, words.next()?);
-        match directive {
-            "interest" | "interest-await" => Some((trigger, "")),
-            "interest-noawait" => Some((trigger, "/noawait")),
-            _ => None,
-        }
+        Some((words.next()?, words.next()?))
     })
 }
