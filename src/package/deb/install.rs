@@ -244,7 +244,7 @@ impl Installation for Deb {
             .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
         let running = control(dpkg).get("Version").unwrap_or_default();
         let order = told.map_or_else(|| Ok(self.own_order()), |told| plan::read(&self.packages, told))?;
-        let mut rounds = Rounds { packages: &self.packages, running, done: Vec::new(), at: Round::default(), new: Vec::new() };
+        let mut rounds = Rounds::new(&self.packages, running);
         if !order.essential.is_empty() {
             rounds.at.register.clone_from(&order.essential);
             rounds.at.unpack.clone_from(&order.essential);
@@ -296,9 +296,15 @@ struct Rounds<'a> {
     at: Round,
     /// Packages that were unpacked since the last script ran.
     new: Vec<usize>,
+    /// How many packages dpkg was told of.
+    told: usize,
 }
 
-impl Rounds<'_> {
+impl<'a> Rounds<'a> {
+    fn new(packages: &'a [Unpacked], running: &'a str) -> Self {
+        Self { packages, running, done: Vec::new(), at: Round::default(), new: Vec::new(), told: 0 }
+    }
+
     /// A package is unpacked: its preinst script runs, where it has one, then dpkg knows it as unpacked.
     fn unpack(&mut self, package: usize) {
         if let Some(preinst) = preinst(&self.packages[package], self.running) {
@@ -313,7 +319,8 @@ impl Rounds<'_> {
         if !self.new.is_empty() {
             let mut command = ["/bin/mv", "-t", "/var/lib/dpkg/updates"].map(str::to_owned).to_vec();
             for package in self.new.drain(..) {
-                let path = format!("/run/{:05}", self.at.files.len());
+                let path = format!("/run/{:05}", self.told);
+                self.told += 1;
                 self.at.files.push((path.clone(), database::unpacked(&self.packages[package])));
                 command.push(path);
             }
