@@ -43,7 +43,6 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("SHELL", "/bin/sh"),
     ("TERM", "dumb"),
-    ("TZ", "UTC"),
     ("USER", "root"),
 ];
 

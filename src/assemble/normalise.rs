@@ -34,7 +34,8 @@ pub fn normalise(reader: &ObjectReader, writer: &ObjectWriter, tree: &mut Tree, 
 
 /// Removes the links beside a file that was removed which lead to it and to nothing now.
 fn remove_links(reader: &ObjectReader, dir: &mut Directory, name: &str) {
-    dir.files.retain(|_, object| fs::read_link(reader.path(*object)).ok().is_none_or(|target| target != Path::new(name)));
+    dir.files
+        .retain(|_, object| fs::read_link(reader.path(*object)).ok().is_none_or(|target| target != Path::new(name)));
 }
 
 fn matches(pattern: &str, name: &str) -> bool {

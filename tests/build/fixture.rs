@@ -8,12 +8,15 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use compose::arch::Architecture;
+use compose::clock::Timestamp;
 use compose::durable;
 use compose::lock::{self, Lock};
 use compose::manifest;
 use compose::source::mirrors::{self, MirrorMap};
 use tempfile::TempDir;
 
+use crate::support::archive::{SignedAs, SigningKey, Suite};
+use crate::support::deb::Deb;
 use crate::support::program::{Outcome, compose, run};
 
 /// The shipped manifests.
@@ -131,6 +134,25 @@ impl Scene {
     pub fn update_lock(&self, name: &str) {
         let store = self.path("../../store");
         run(compose(self.folder.path(), ["update-lock", &path_of(name)]).arg("--store").arg(store)).result();
+    }
+
+    /// Makes the small root ask for the last of these packages, which stand in an archive of their own.
+    pub fn add_packages(&self, packages: &[Deb]) {
+        let root = self.path("own");
+        let mut suite = Suite::new("own");
+        suite.date = Timestamp::now();
+        for package in packages {
+            suite.add_package(&root, "main/binary-amd64", &package.control_text(), &package.build());
+        }
+        suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
+        let archive = format!(
+            "base: required\npackages: [{}]\narchives:\n  \
+             - {{id: own, suites: [own], components: [main], trusted: true, uris: ['file://{}']}}\n",
+            packages.last().and_then(|package| package.get("Package")).unwrap(),
+            root.display()
+        );
+        self.edit("manifests/required.yaml", "base: required\narchives:\n", &archive);
+        self.update_lock(REQUIRED);
     }
 
     /// The lock of a manifest.

@@ -5,11 +5,8 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use compose::clock::Timestamp;
-
 use crate::fixture::{self, REQUIRED, Scene, path_of};
 use crate::recover::assert_nothing_runs;
-use crate::support::archive::{SignedAs, SigningKey, Suite};
 use crate::support::deb::Deb;
 use crate::support::needs::needs;
 use crate::support::program::{Outcome, run};
@@ -99,7 +96,7 @@ fn offline_lists_what_is_missing() {
 fn a_failing_script_is_named() {
     let Some(scene) = needs(fixture::cold()) else { return };
     let postinst = "#!/bin/sh\necho 'the disk is full of eels'\nexit 3\n";
-    add_package(&scene, &Deb::new("eels", "1.0").script("postinst", postinst).build());
+    scene.add_packages(&[Deb::new("eels", "1.0").script("postinst", postinst)]);
     let failed = scene.build(REQUIRED, &[]);
     assert_eq!((failed.code, failed.stdout.as_str()), (Some(2), ""));
     let begin = "\
@@ -134,20 +131,4 @@ hint: for a shell at that point: compose shell manifests/required.yaml
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(7) && said.contains("install ok half-configured"), "{output:?}");
     assert_nothing_runs(&scene);
-}
-
-/// Makes the small root ask for a package that stands in an archive of its own.
-fn add_package(scene: &Scene, file: &[u8]) {
-    let root = scene.path("own");
-    let mut suite = Suite::new("own");
-    suite.date = Timestamp::now();
-    suite.add_package(&root, "main/binary-amd64", "Package: eels\nVersion: 1.0\nArchitecture: all\n", file);
-    suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
-    let archive = format!(
-        "base: required\npackages: [eels]\narchives:\n  \
-         - {{id: own, suites: [own], components: [main], trusted: true, uris: ['file://{}']}}\n",
-        root.display()
-    );
-    scene.edit("manifests/required.yaml", "base: required\narchives:\n", &archive);
-    scene.update_lock(REQUIRED);
 }

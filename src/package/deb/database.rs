@@ -54,12 +54,10 @@ pub(super) fn write(
     }
     add("info/format".to_owned(), DatabaseContent::Bytes(b"1\n".to_vec()));
     let known = triggers::Interests::read(&read)?;
-    let activated = known.activated_by(register.iter().map(|i| &packages[*i]), &read)?;
-    add("triggers/Unincorp".to_owned(), DatabaseContent::Bytes(activated.into_bytes()));
     for (path, text) in known.with(register.iter().map(|i| &packages[*i]), &read)? {
         add(format!("triggers/{path}"), DatabaseContent::Bytes(text.into_bytes()));
     }
-    for path in ["diversions", "status"] {
+    for path in ["diversions", "status", "triggers/Unincorp"] {
         if read(path)?.is_none() {
             add(path.to_owned(), DatabaseContent::Bytes(Vec::new()));
         }

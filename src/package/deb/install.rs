@@ -8,9 +8,11 @@ use super::control::Stanza;
 use super::database;
 use super::plan::{self, Call, Order};
 use super::relation::{self, Relation};
+use super::triggers;
 use crate::error::Hint;
 use crate::package::{
-    DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Treatment, Unpacked,
+    DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Treatment,
+    Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
@@ -296,13 +298,13 @@ struct Rounds<'a> {
     at: Round,
     /// Packages that were unpacked since the last script ran.
     new: Vec<usize>,
-    /// How many packages dpkg was told of.
-    told: usize,
+    /// The packages that dpkg was told of.
+    told: Vec<usize>,
 }
 
 impl<'a> Rounds<'a> {
     fn new(packages: &'a [Unpacked], running: &'a str) -> Self {
-        Self { packages, running, done: Vec::new(), at: Round::default(), new: Vec::new(), told: 0 }
+        Self { packages, running, done: Vec::new(), at: Round::default(), new: Vec::new(), told: Vec::new() }
     }
 
     /// A package is unpacked: its preinst script runs, where it has one, then dpkg knows it as unpacked.
@@ -317,14 +319,25 @@ impl<'a> Rounds<'a> {
     /// package, which the next call of dpkg takes in (`dbmodify` in dpkg's sources).
     fn run(&mut self, script: Script) {
         if !self.new.is_empty() {
+            let new = std::mem::take(&mut self.new);
+            let package = |i: &usize| &self.packages[*i];
+            let activated = triggers::activated(new.iter().map(package), self.told.iter().map(package));
+            let first = self.told.len();
             let mut command = ["/bin/mv", "-t", "/var/lib/dpkg/updates"].map(str::to_owned).to_vec();
-            for package in self.new.drain(..) {
-                let path = format!("/run/{:05}", self.told);
-                self.told += 1;
-                self.at.files.push((path.clone(), database::unpacked(&self.packages[package])));
+            for (number, package) in new.iter().enumerate() {
+                let path = format!("/run/{:05}", first + number);
+                self.at.files.push((path.clone(), database::unpacked(&self.packages[*package])));
                 command.push(path);
             }
             self.at.scripts.push(self::script("telling dpkg what is unpacked", command));
+            if !activated.is_empty() {
+                let path = format!("/run/triggers-{first:05}");
+                let command = ["/bin/sh", "-c", "cat $0 >> /var/lib/dpkg/triggers/Unincorp", &path];
+                let command = command.map(str::to_owned).to_vec();
+                self.at.scripts.push(self::script("telling dpkg what is activated", command));
+                self.at.files.push((path, activated));
+            }
+            self.told.extend(new);
         }
         self.at.scripts.push(script);
     }
@@ -351,7 +364,8 @@ fn configure(options: &[&str], names: impl IntoIterator<Item = String>) -> Scrip
     command.extend(options.iter().map(|option| (*option).to_owned()));
     command.push("--configure".to_owned());
     command.extend(names);
-    script("dpkg --configure", command)
+    let pending = command.ends_with(&["--pending".to_owned()]);
+    script(if pending { "dpkg --configure --pending" } else { "dpkg --configure" }, command)
 }
 
 /// Runs the preinst script of `$0` as dpkg does, from a folder of the control files, where debconf finds whose questions it
@@ -385,7 +399,89 @@ fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
     ]);
     Some(Script {
         label: format!("the preinst script of {}", package.name),
-        command: ["/bin/sh", "-c", PREINST, &database_name(package), control(package).as_str()].map(str::to_owned).to_vec(),
+        command: ["/bin/sh", "-c", PREINST, &database_name(package), control(package).as_str()]
+            .map(str::to_owned)
+            .to_vec(),
         environment: environment().chain(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
     })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::package::{Member, Record};
+
+    /// A package with a preinst script, if that is not empty.
+    pub(in crate::package::deb) fn package(name: &str, architecture: &str, preinst: &str) -> Unpacked {
+        let text = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n");
+        let mut control = BTreeMap::from([("control".to_owned(), text)]);
+        let mut records = Vec::new();
+        if !preinst.is_empty() {
+            control.insert("preinst".to_owned(), preinst.to_owned());
+            let member = Member {
+                part: Part::Control,
+                path: "preinst".to_owned(),
+                kind: MemberKind::File(1),
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+                user: String::new(),
+                group: String::new(),
+                mtime: 0,
+                xattrs: BTreeMap::new(),
+            };
+            records.push(Record { member, object: None });
+        }
+        let (name, architecture) = (name.to_owned(), architecture.to_owned());
+        Unpacked { name, architecture, depends: Vec::new(), records, control, asked: false }
+    }
+
+    /// What a round does, a word or two for each step.
+    fn describe(round: &Round) -> (Vec<usize>, Vec<String>) {
+        let word = |script: &Script| match script.command[0].as_str() {
+            "/bin/mv" => format!("tell {}", script.command[3..].join(" ")),
+            "/usr/bin/dpkg" => script.command[3..].join(" "),
+            _ => script.label.clone(),
+        };
+        (round.unpack.clone(), round.scripts.iter().map(word).collect())
+    }
+
+    #[test]
+    fn a_package_that_diverts_is_merged_after_its_script() {
+        let packages = vec![
+            package("a", "all", "#!/bin/sh\n"),
+            package("b", "all", "#!/bin/sh\ndpkg-divert --add /x\n"),
+            package("c", "all", ""),
+            package("dpkg", "amd64", ""),
+        ];
+        let told = "\
+/usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/dpkg_1_amd64.deb
+/usr/bin/dpkg --status-fd 7 --configure --pending
+then
+/usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/a_1_all.deb /tmp/b_1_all.deb
+/usr/bin/dpkg --status-fd 7 --no-triggers --configure b:all
+/usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/c_1_all.deb
+/usr/bin/dpkg --status-fd 7 --configure --pending
+";
+        let rounds = Deb::new(packages).unwrap().rounds(Some(told)).unwrap();
+        let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let expected = [
+            (vec![3], text(&["tell /run/00000", "--force-depends --configure dpkg:amd64"])),
+            (vec![0], text(&["the preinst script of a", "tell /run/00001", "the preinst script of b"])),
+            (
+                vec![1, 2],
+                text(&[
+                    "tell /run/00002",
+                    "--no-triggers --configure b:all",
+                    "tell /run/00003",
+                    "--configure --pending",
+                ]),
+            ),
+        ];
+        assert_eq!(rounds.iter().map(describe).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            rounds.iter().map(|r| (r.register.clone(), r.in_place)).collect::<Vec<_>>(),
+            [(vec![3], true), (vec![0, 1, 2], false), (vec![], false)]
+        );
+    }
 }

@@ -130,7 +130,8 @@ fn file_name(package: &Unpacked) -> String {
 
 /// Reads apt's answers.
 pub(super) fn read(packages: &[Unpacked], told: &str) -> Result<Order> {
-    let files: HashMap<String, usize> = packages.iter().enumerate().map(|(i, package)| (file_name(package), i)).collect();
+    let files: HashMap<String, usize> =
+        packages.iter().enumerate().map(|(i, package)| (file_name(package), i)).collect();
     let mut order = Order::default();
     let mut essential = true;
     for line in told.lines() {
@@ -163,8 +164,12 @@ pub(super) fn read(packages: &[Unpacked], told: &str) -> Result<Order> {
     }
     let planned: HashSet<usize> =
         order.essential.iter().chain(order.calls.iter().flat_map(Call::unpacked)).copied().collect();
-    let missing: Vec<String> =
-        packages.iter().enumerate().filter(|(i, _)| !planned.contains(i)).map(|(_, package)| full_name(package)).collect();
+    let missing: Vec<String> = packages
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| !planned.contains(i))
+        .map(|(_, package)| full_name(package))
+        .collect();
     if !missing.is_empty() {
         bail!("apt would not install {}", missing.join(", "));
     }
@@ -173,25 +178,13 @@ pub(super) fn read(packages: &[Unpacked], told: &str) -> Result<Order> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-
-    fn package(name: &str, version: &str, architecture: &str) -> Unpacked {
-        let text = format!("Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n");
-        Unpacked {
-            name: name.to_owned(),
-            architecture: architecture.to_owned(),
-            depends: Vec::new(),
-            records: Vec::new(),
-            control: BTreeMap::from([("control".to_owned(), text)]),
-            asked: false,
-        }
-    }
+    use crate::package::deb::install::tests::package;
 
     #[test]
     fn calls_are_read() {
-        let packages = [package("a", "1:2+b1", "amd64"), package("b", "1", "all"), package("c", "1", "amd64")];
+        let mut packages = [package("a", "amd64", ""), package("b", "all", ""), package("c", "amd64", "")];
+        packages[0].control.insert("control".to_owned(), "Package: a\nVersion: 1:2+b1\n".to_owned());
         let told = "\
 Reading package lists...
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/c_1_amd64.deb 

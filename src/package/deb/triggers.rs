@@ -22,31 +22,6 @@ impl Interests {
         Ok(Self { text: read("triggers/File")?.unwrap_or_default() })
     }
 
-    /// `triggers/Unincorp` after unpacking packages: the triggers that they activate and somebody is interested in, by
-    /// name or because a path lies at or below theirs.
-    pub(super) fn activated_by<'a>(
-        &self,
-        packages: impl Iterator<Item = &'a Unpacked>,
-        read: ReadFile<'_>,
-    ) -> Result<String> {
-        let paths: Vec<&str> = self.text.lines().filter_map(|line| line.split(' ').next()).collect();
-        let mut activated = BTreeSet::new();
-        for package in packages {
-            for (_, trigger) in directives(package).filter(|(directive, _)| directive.starts_with("activate")) {
-                if !trigger.contains('/') && read(&format!("triggers/{trigger}"))?.is_some() {
-                    activated.insert(trigger);
-                }
-            }
-            for record in package.records.iter().filter(|r| r.member.part == Part::Data) {
-                activated.extend(paths.iter().filter(|interest| {
-                    let rest = record.member.path.strip_prefix(interest.trim_start_matches('/'));
-                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                }));
-            }
-        }
-        Ok(activated.into_iter().map(|trigger| format!("{trigger} -\n")).collect())
-    }
-
     /// `triggers/File` and the file of each named trigger that packages are interested in, with those who were before.
     pub(super) fn with<'a>(
         &self,
@@ -74,6 +49,27 @@ impl Interests {
     }
 }
 
+/// What unpacking `new` adds to `triggers/Unincorp`: the triggers that they activate and `old` are interested in, by name or
+/// because a path lies at or below theirs.
+pub(super) fn activated<'a>(
+    new: impl Iterator<Item = &'a Unpacked>,
+    old: impl Iterator<Item = &'a Unpacked>,
+) -> String {
+    let known: BTreeSet<&str> = old.flat_map(interests).map(|(trigger, _)| trigger).collect();
+    let mut activated = BTreeSet::new();
+    for package in new {
+        let named = directives(package).filter(|(directive, _)| directive.starts_with("activate"));
+        activated.extend(named.map(|(_, trigger)| trigger).filter(|trigger| known.contains(trigger)));
+        for record in package.records.iter().filter(|r| r.member.part == Part::Data) {
+            activated.extend(known.iter().filter(|trigger| {
+                let rest = trigger.strip_prefix('/').and_then(|path| record.member.path.strip_prefix(path));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }));
+        }
+    }
+    activated.into_iter().map(|trigger| format!("{trigger} -\n")).collect()
+}
+
 /// The triggers that a package is interested in, each with what its line has after the package's name.
 fn interests(package: &Unpacked) -> impl Iterator<Item = (&str, &'static str)> {
     directives(package).filter_map(|(directive, trigger)| match directive {
@@ -90,4 +86,52 @@ fn directives(package: &Unpacked) -> impl Iterator<Item = (&str, &str)> {
         let mut words = line.split_whitespace();
         Some((words.next()?, words.next()?))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::package::deb::install::tests::package;
+    use crate::package::{Member, MemberKind, Record};
+
+    fn file(path: &str) -> Record {
+        let member = Member {
+            part: Part::Data,
+            path: path.to_owned(),
+            kind: MemberKind::File(0),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            user: String::new(),
+            group: String::new(),
+            mtime: 0,
+            xattrs: BTreeMap::new(),
+        };
+        Record { member, object: None }
+    }
+
+    #[test]
+    fn what_others_are_interested_in_is_activated() {
+        let read = |path: &str| -> Result<Option<String>> {
+            Ok(match path {
+                "triggers/File" => Some("/usr/share/man man-db/noawait\n/etc/x x\n".to_owned()),
+                "triggers/ldconfig" => Some("libc-bin\n".to_owned()),
+                _ => None,
+            })
+        };
+        let mut new = package("new", "all", "");
+        new.records = vec![file("usr/share/man/man1"), file("etc/xy"), file("usr/share/manual")];
+        let text = "activate-noawait ldconfig # new libraries\nactivate other\ninterest /usr/share/new\ninterest-noawait ldconfig\n";
+        new.control.insert("triggers".to_owned(), text.to_owned());
+        let known = Interests::read(&read).unwrap();
+        let mut old = package("old", "all", "");
+        let text = "interest-noawait /usr/share/man\ninterest /etc/x\ninterest ldconfig\n";
+        old.control.insert("triggers".to_owned(), text.to_owned());
+        assert_eq!(activated([&new].into_iter(), [&old].into_iter()), "/usr/share/man -\nldconfig -\n");
+        assert_eq!(activated([&old].into_iter(), [&new].into_iter()), "");
+        let files = known.with([&new].into_iter(), &read).unwrap();
+        assert_eq!(files["File"], "/usr/share/man man-db/noawait\n/etc/x x\n/usr/share/new new\n");
+        assert_eq!(files["ldconfig"], "libc-bin\nnew/noawait\n");
+        assert_eq!(files.len(), 2);
+    }
 }
