@@ -1,4 +1,5 @@
-//! Package refs to a configured tree: merge, run scripts in the sandbox on an overlay, take the changes, normalise.
+//! Package refs to a configured tree: in rounds, as the packages themselves plan it, merge, run scripts in the sandbox on an
+//! overlay and take the changes; then normalise.
 //!
 //! The result is the ref `cache/root/<key>`; the key covers everything that shapes it.
 
