@@ -1,12 +1,13 @@
 //! Many package trees into one, by directory entries alone: no content is read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs;
 
 use anyhow::{Result, bail};
 
 use crate::digest::Sha256;
-use crate::package::{DatabaseContent, Installation, MemberKind, Part, Record};
-use crate::store::{Attributes, Content, Directory, Node, ObjectWriter, Tree, split};
+use crate::package::{DatabaseContent, Diversion, Installation, MemberKind, Part, Record, Round};
+use crate::store::{Attributes, Content, Directory, Node, ObjectReader, ObjectWriter, Store, Tree, split};
 
 /// The most links that a path may lead through, as in `path_resolution(7)`.
 const MAX_LINKS: usize = 40;
@@ -18,39 +19,6 @@ pub struct Merged {
     pub tree: Tree,
     /// Which package, by its index among those merged, each path of theirs is from; a directory's is the one whose mode it has.
     pub owners: HashMap<String, usize>,
-}
-
-/// Merges the packages of an installation in its order, with its database.
-///
-/// The first owner of a directory keeps its mode, and a file in two packages needs a rule that allows it, as in dpkg.
-/// Links are followed within the root only, so no member can land outside.
-pub fn merge(installation: &dyn Installation, writer: &ObjectWriter) -> Result<Merged> {
-    let mut merger = Merger::new(installation);
-    for (name, target) in installation.aliases() {
-        merger.add_alias(writer, &name, &target)?;
-    }
-    for package in installation.order() {
-        for record in &installation.packages()[*package].records {
-            if record.member.part == Part::Data {
-                merger.add(*package, record)?;
-            }
-        }
-    }
-    for file in installation.database(&merger.lost)? {
-        let path = merger.resolve_folder(&file.path)?;
-        let (folder, name) = split(&path);
-        let dir = make_directory(&mut merger.tree.root, folder);
-        let object = match file.content {
-            DatabaseContent::Object(object) => object,
-            DatabaseContent::Bytes(bytes) => writer.write_bytes(&root_file(0o644), &bytes)?,
-            DatabaseContent::Directory => {
-                dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755));
-                continue;
-            }
-        };
-        dir.files.insert(name.to_owned(), object);
-    }
-    Ok(merger.finish())
 }
 
 /// Root's regular file with these permission bits.
@@ -65,52 +33,141 @@ pub fn make_directory<'a>(root: &'a mut Directory, path: &str) -> &'a mut Direct
         .fold(root, |dir, name| dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755)))
 }
 
-struct Merger<'a> {
+/// A root in the making: packages are merged into it round by round, and between rounds scripts change it.
+///
+/// The first owner of a directory keeps its mode, and a file in two packages needs a rule that allows it, as in dpkg.
+/// Links are followed within the root only, so no member can land outside.
+pub struct Merger<'a> {
+    /// The root so far.
+    pub tree: Tree,
     installation: &'a dyn Installation,
-    tree: Tree,
-    /// Who put the file, link or node at a path.
+    reader: ObjectReader,
+    writer: &'a ObjectWriter,
+    /// Who put the file, link or node at a path, or a directory there.
     owners: HashMap<String, usize>,
+    /// Directories that this round made for what is below them, and no package has listed yet.
+    implied: HashSet<String>,
     /// Paths each package lost to another.
     lost: Vec<BTreeSet<String>>,
-    /// Targets of symbolic links by object.
+    /// Targets of the packages' symbolic links by object.
     targets: HashMap<Sha256, String>,
     /// Where the folder of a member turned out to be.
     folders: HashMap<String, String>,
+    /// Where other packages' files are put, and whose stay, by path.
+    diversions: HashMap<String, (String, String)>,
 }
 
 impl<'a> Merger<'a> {
-    fn new(installation: &'a dyn Installation) -> Self {
+    /// An empty root with the links that come first.
+    pub fn new(installation: &'a dyn Installation, store: &Store, writer: &'a ObjectWriter) -> Result<Self> {
         let packages = installation.packages();
         let links = packages.iter().flat_map(|p| &p.records).filter_map(|r| match (&r.member.kind, r.object) {
             (MemberKind::Symlink(target), Some(object)) => Some((object, target.clone())),
             _ => None,
         });
-        Self {
+        let mut merger = Self {
             targets: links.collect(),
             lost: vec![BTreeSet::new(); packages.len()],
             tree: Tree { root: Directory::new(0o755), extras: crate::store::Extras::default() },
             owners: HashMap::new(),
+            implied: HashSet::new(),
             folders: HashMap::new(),
+            diversions: HashMap::new(),
+            reader: store.reader(),
             installation,
+            writer,
+        };
+        for (name, target) in installation.aliases() {
+            merger.add_alias(&name, &target)?;
         }
+        Ok(merger)
     }
 
-    fn add_alias(&mut self, writer: &ObjectWriter, name: &str, target: &str) -> Result<()> {
+    /// Merges the packages of a round, with what the database says then.
+    pub fn merge(&mut self, round: &Round) -> Result<()> {
+        self.folders.clear();
+        self.implied.clear();
+        self.diversions.clear();
+        let diversions = self.installation.diversions(&|path| self.read(path))?;
+        for Diversion { from, to, by } in diversions {
+            let from = self.resolve_folder(from.trim_start_matches('/'))?;
+            let to = self.resolve_folder(to.trim_start_matches('/'))?;
+            self.diversions.insert(from, (to, by));
+        }
+        for package in &round.unpack {
+            for record in &self.installation.packages()[*package].records {
+                if record.member.part == Part::Data {
+                    self.add(*package, record, round.in_place)?;
+                }
+            }
+        }
+        for file in self.installation.database(&round.register, &self.lost, &|path| self.read(path))? {
+            let path = self.resolve_folder(&file.path)?;
+            let (folder, name) = split(&path);
+            let dir = make_directory(&mut self.tree.root, folder);
+            let object = match file.content {
+                DatabaseContent::Object(object) => object,
+                DatabaseContent::Bytes(bytes) => self.writer.write_bytes(&root_file(0o644), &bytes)?,
+                DatabaseContent::Directory => {
+                    dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755));
+                    continue;
+                }
+            };
+            dir.files.insert(name.to_owned(), object);
+        }
+        self.drop_stale_links();
+        Ok(())
+    }
+
+    /// A file of the root, as text.
+    fn read(&self, path: &str) -> Result<Option<String>> {
+        let object = self.tree.root.file(path);
+        object.map(|object| Ok(String::from_utf8_lossy(&self.reader.read(object)?).into_owned())).transpose()
+    }
+
+    /// Where a symbolic link leads that a package brought or a script made; none for a file.
+    fn target(&self, object: Sha256) -> Option<String> {
+        let read = || fs::read_link(self.reader.path(object)).ok()?.into_os_string().into_string().ok();
+        self.targets.get(&object).cloned().or_else(read)
+    }
+
+    fn add_alias(&mut self, name: &str, target: &str) -> Result<()> {
         let attributes = Attributes { uid: 0, gid: 0, mode: 0o120_777, xattrs: BTreeMap::new() };
-        let object = writer.write(&attributes, Content::Symlink(target))?;
+        let object = self.writer.write(&attributes, Content::Symlink(target))?;
         self.targets.insert(object, target.to_owned());
         self.tree.root.files.insert(name.to_owned(), object);
         make_directory(&mut self.tree.root, target);
         Ok(())
     }
 
-    fn add(&mut self, package: usize, record: &Record) -> Result<()> {
+    fn add(&mut self, package: usize, record: &Record, in_place: bool) -> Result<()> {
         let member = &record.member;
         let real = self.resolve_folder(&member.path)?;
         if member.kind == MemberKind::Directory {
             return self.add_directory(package, record, &real);
         }
-        let path = self.installation.place(package, &real).unwrap_or(real);
+        let real = self.divert(package, real);
+        match self.installation.place(package, &real) {
+            None => self.add_file(package, record, real),
+            Some(place) => {
+                if in_place {
+                    self.add_file(package, record, real)?;
+                }
+                self.add_file(package, record, place)
+            }
+        }
+    }
+
+    /// Where the package's file at a path is put.
+    fn divert(&self, package: usize, path: String) -> String {
+        match self.diversions.get(&path) {
+            Some((to, by)) if by != self.name(package) => to.clone(),
+            _ => path,
+        }
+    }
+
+    fn add_file(&mut self, package: usize, record: &Record, path: String) -> Result<()> {
+        let member = &record.member;
         let (folder, name) = split(&path);
         let exists_as_directory = self.tree.root.find(&path).is_some();
         if exists_as_directory {
@@ -135,12 +192,13 @@ impl<'a> Merger<'a> {
             MemberKind::Fifo => drop(extras.nodes.insert(path.clone(), node(0o010_000, (0, 0)))),
             MemberKind::Hardlink(target) => {
                 let target = self.resolve_folder(target)?;
+                let target = self.divert(package, target);
                 let target = self.installation.place(package, &target).unwrap_or(target);
                 self.tree.extras.links.insert(path.clone(), target);
             }
             MemberKind::Directory | MemberKind::File(_) | MemberKind::Symlink(_) => {}
         }
-        let parent = make_directory(&mut self.tree.root, folder);
+        let parent = self.make_parent(folder);
         if let Some(object) = record.object {
             parent.files.insert(name.to_owned(), object);
         }
@@ -159,25 +217,41 @@ impl<'a> Merger<'a> {
             return Ok(());
         }
         let (folder, name) = split(path);
-        let parent = make_directory(&mut self.tree.root, folder);
-        if let Some(object) = parent.files.get(name) {
+        if let Some(object) = self.make_parent(folder).files.get(name).copied() {
             // A link to a directory serves as one (Policy 6.6, step 4).
-            if self.targets.contains_key(object) {
+            if self.target(object).is_some() {
                 return Ok(());
             }
             bail!("{} has the directory /{path}, which is a file", self.name(package));
         }
         let mut made = false;
-        let dir = parent.directories.entry(name.to_owned()).or_insert_with(|| {
+        let dir = make_directory(&mut self.tree.root, folder).directories.entry(name.to_owned()).or_insert_with(|| {
             made = true;
             Directory::new(0o755)
         });
-        // The first package that lists a directory decides; one made for a deeper path was listed by nobody yet.
-        if made || !self.owners.contains_key(path) {
+        // The first package that lists a directory decides, unless a script made it before.
+        if made || self.implied.remove(path) {
             dir.attributes = attributes;
             self.owners.insert(path.to_owned(), package);
         }
         Ok(())
+    }
+
+    /// The directory of a member, made where no package listed it yet.
+    fn make_parent(&mut self, folder: &str) -> &mut Directory {
+        let mut path = String::new();
+        let mut at = &mut self.tree.root;
+        for part in folder.split('/').filter(|part| !part.is_empty()) {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(part);
+            at = at.directories.entry(part.to_owned()).or_insert_with(|| {
+                self.implied.insert(path.clone());
+                Directory::new(0o755)
+            });
+        }
+        at
     }
 
     /// Whether `package` may put its member at `path`; notes what another package loses by it.
@@ -236,7 +310,7 @@ impl<'a> Merger<'a> {
                 _ => match self.tree.root.find(&real.join("/")).and_then(|d| d.files.get(&part)) {
                     None => real.push(part),
                     Some(object) => {
-                        let Some(target) = self.targets.get(object) else {
+                        let Some(target) = self.target(*object) else {
                             bail!("/{folder} leads through /{}/{part}, which is a file", real.join("/"));
                         };
                         links += 1;
@@ -254,14 +328,17 @@ impl<'a> Merger<'a> {
         Ok(real.join("/"))
     }
 
-    /// The result, with those hard links whose names still have the same content.
-    fn finish(self) -> Merged {
-        let mut tree = self.tree;
-        let root = &tree.root;
-        tree.extras.links.retain(|link, first| {
+    /// The result.
+    pub fn into_merged(self) -> Merged {
+        Merged { tree: self.tree, owners: self.owners }
+    }
+
+    /// Keeps those hard links whose names still have the same content.
+    fn drop_stale_links(&mut self) {
+        let root = &self.tree.root;
+        self.tree.extras.links.retain(|link, first| {
             let object = root.file(link);
             object.is_some() && object == root.file(first)
         });
-        Merged { tree, owners: self.owners }
     }
 }

@@ -1,4 +1,5 @@
-//! Package refs to a configured tree: merge, run scripts in the sandbox on an overlay, take the changes, normalise.
+//! Package refs to a configured tree: in rounds, as the packages themselves plan it, merge, run scripts in the sandbox on an
+//! overlay and take the changes; then normalise.
 //!
 //! The result is the ref `cache/root/<key>`; the key covers everything that shapes it.
 
@@ -9,10 +10,11 @@ mod settings;
 
 pub use merge::Merged;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -22,29 +24,29 @@ use crate::error::Hint;
 use crate::import::{self, Commits};
 use crate::lock::{Lock, Package};
 use crate::manifest::{AddedFile, Group, HookPoint, Manifest, System, User};
-use crate::package::{Format, Installation, Part, Script, Unpacked};
+use crate::package::{Format, Installation, Part, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
-use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, TemporaryFile};
+use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, NewCommit, Store, Tree};
 
+use merge::Merger;
+
 /// Part of every key; to be raised when the same inputs give another tree than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";
 
-/// The checkout that scripts see below their changes, in the run's folder.
-const LOWER: &str = "lower";
-
-/// What every script finds in its environment.
+/// What every script finds in its environment. Byte-code that Python writes by itself when it imports goes by the times of
+/// files, which a root has no more; what packages compile goes by contents.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("HOME", "/root"),
     ("LC_ALL", "C.UTF-8"),
     ("LOGNAME", "root"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("SHELL", "/bin/sh"),
     ("TERM", "dumb"),
-    ("TZ", "UTC"),
     ("USER", "root"),
 ];
 
@@ -56,7 +58,7 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         format: Format,
         architecture: &'a str,
         date: Timestamp,
-        packages: Vec<(&'a str, &'a str, Sha256, &'a [String])>,
+        packages: Vec<(&'a str, &'a str, Sha256, &'a [String], bool)>,
         groups: &'a [Group],
         users: &'a [User],
         files: &'a [AddedFile],
@@ -71,7 +73,7 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         packages: lock
             .packages
             .iter()
-            .map(|p| (p.name.as_str(), p.architecture.as_str(), p.sha256, p.depends.as_slice()))
+            .map(|p| (p.name.as_str(), p.architecture.as_str(), p.sha256, p.depends.as_slice(), p.asked.is_some()))
             .collect(),
         groups: &manifest.groups,
         users: &manifest.users,
@@ -96,20 +98,27 @@ pub fn run(
     progress: &dyn Progress,
 ) -> Result<(Sha256, Tree)> {
     let installation = open(store, lock.format, &lock.packages, commits)?;
+    let installation = installation.as_ref();
     let writer = store.writer();
-    let mut tree = merge::merge(installation.as_ref(), &writer)?.tree;
-    let steps = plan_steps(installation.as_ref(), manifest, lock.date)?;
-    let scratch = Scratch::new(store.work().join("scratch"), expected_changes(lock))?;
-    let plan = plan(store, &tree, installation.as_ref(), manifest, &scratch, steps)?;
+    let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
     let task = progress.task("configure", Unit::Items, 0);
-    sandbox::run(program, store.work(), &plan, &mut |line| progress.detail(line))
-        .with_context(|| format!("cannot configure {}", manifest.name))
-        .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
+    let mut on_line = |line: &str| progress.detail(line);
+    let rounds = assembly.rounds(&mut on_line)?;
+    let mut merger = Merger::new(installation, store, &writer)?;
+    for round in &rounds {
+        merger.merge(round)?;
+        let lower = assembly.check_out(&merger.tree)?;
+        let scratch = assembly.scratch()?;
+        let plan = assembly.plan(round, &merger.tree, &lower, &scratch, assembly.steps(round, &rounds)?)?;
+        sandbox::run(program, store.work(), &plan, &mut on_line)
+            .with_context(|| format!("cannot configure {}", manifest.name))
+            .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
+        store.discard(lower);
+        store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
+    }
     drop(task);
-    store.discard(store.work().join(LOWER));
-    store::apply_upper(&writer, &mut tree, &scratch.upper())?;
-    drop(scratch);
-    normalise::normalise(&writer, &mut tree, installation.residue())?;
+    let mut tree = merger.tree;
+    normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue())?;
     accounts::add_files(store, &writer, &mut tree, &manifest.files)?;
     let commit = NewCommit {
         name: store::cache_ref(STAGE, key(manifest, lock)?),
@@ -126,29 +135,53 @@ pub fn run(
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
 pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, commits: &Commits) -> Result<i32> {
     let installation = open(store, lock.format, &lock.packages, commits)?;
-    let tree = merge::merge(installation.as_ref(), &store.writer())?.tree;
-    let mut steps = plan_steps(installation.as_ref(), manifest, lock.date)?;
-    let mut shell = step(
-        Script {
-            label: "the shell".to_owned(),
-            command: vec!["/bin/sh".to_owned(), "-i".to_owned()],
-            environment: Vec::new(),
-        },
-        lock.date,
-    );
-    shell.input = Input::Inherit;
-    steps.push(shell);
-    let scratch = Scratch::new(store.work().join("scratch"), expected_changes(lock))?;
-    let mut plan = plan(store, &tree, installation.as_ref(), manifest, &scratch, steps)?;
-    plan.interactive = true;
-    sandbox::run_interactive(program, store.work(), &plan)
+    let installation = installation.as_ref();
+    let writer = store.writer();
+    let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
+    let rounds = assembly.rounds(&mut |_| ())?;
+    let mut merger = Merger::new(installation, store, &writer)?;
+    for (number, round) in rounds.iter().enumerate() {
+        merger.merge(round)?;
+        let lower = assembly.check_out(&merger.tree)?;
+        if number + 1 < rounds.len() {
+            let scratch = assembly.scratch()?;
+            let plan = assembly.plan(round, &merger.tree, &lower, &scratch, assembly.steps(round, &rounds)?)?;
+            match sandbox::run(program, store.work(), &plan, &mut |_| ()) {
+                Ok(()) => {
+                    store.discard(lower);
+                    store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
+                    continue;
+                }
+                // It fails again in sight of the shell.
+                Err(e) if e.is::<StepFailed>() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let command = vec!["/bin/sh".to_owned(), "-i".to_owned()];
+        let script = Script { label: "the shell".to_owned(), command, environment: Vec::new() };
+        let mut steps = assembly.steps(round, &rounds)?;
+        steps.push(Step { input: Input::Inherit, ..step(script, lock.date) });
+        let scratch = assembly.scratch()?;
+        let plan = Plan { interactive: true, ..assembly.plan(round, &merger.tree, &lower, &scratch, steps)? };
+        return sandbox::run_interactive(program, store.work(), &plan);
+    }
+    bail!("{} has no packages, and so no shell", manifest.name)
 }
 
 /// Imported packages in one tree, none of whose scripts has run: a set of programs, not a system.
 pub fn merged(store: &Store, format: Format, packages: &[Package]) -> Result<Merged> {
     let commits = import::look_up(store, format, &packages.iter().collect::<Vec<_>>())?.commits;
     let installation = open(store, format, packages, &commits)?;
-    merge::merge(installation.as_ref(), &store.writer())
+    let all = installation.order();
+    merge_alone(store, installation.as_ref(), all)
+}
+
+/// The merged tree of some packages ahead of all scripts.
+fn merge_alone(store: &Store, installation: &dyn Installation, packages: &[usize]) -> Result<Merged> {
+    let writer = store.writer();
+    let mut merger = Merger::new(installation, store, &writer)?;
+    merger.merge(&Round { register: packages.to_vec(), unpack: packages.to_vec(), ..Round::default() })?;
+    Ok(merger.into_merged())
 }
 
 /// Points `template/<name>/<architecture>` to the tree of `commit`, unless the template has that tree already.
@@ -190,20 +223,107 @@ fn open(store: &Store, format: Format, packages: &[Package], commits: &Commits) 
         }
         let (name, architecture, depends) =
             (package.name.clone(), package.architecture.clone(), package.depends.clone());
-        Ok(Unpacked { name, architecture, depends, records, control })
+        Ok(Unpacked { name, architecture, depends, records, control, asked: package.asked.is_some() })
     });
     format.installation(unpacked.collect::<Result<_>>()?)
 }
 
-/// The manifest's first hooks, the format's scripts, then the manifest's accounts, settings and other hooks.
-fn plan_steps(installation: &dyn Installation, manifest: &Manifest, date: Timestamp) -> Result<Vec<Step>> {
-    let mut scripts = settings::hooks(manifest, HookPoint::Unpacked);
-    scripts.extend(installation.answers(&manifest.system.debconf)?);
-    scripts.extend(installation.scripts()?);
-    scripts.extend(accounts::account_scripts(manifest));
-    scripts.extend(settings::scripts(&manifest.system));
-    scripts.extend(settings::hooks(manifest, HookPoint::Configured));
-    Ok(scripts.into_iter().map(|script| step(script, date)).collect())
+fn temporary_file(path: &str, mode: u32, content: &str) -> TemporaryFile {
+    TemporaryFile { path: path.into(), mode, content: content.to_owned() }
+}
+
+/// What making one root goes by.
+struct Assembly<'a> {
+    store: &'a Store,
+    program: &'a Path,
+    manifest: &'a Manifest,
+    lock: &'a Lock,
+    installation: &'a dyn Installation,
+    /// How many checkouts and folders of changes there were.
+    count: Cell<usize>,
+}
+
+impl Assembly<'_> {
+    /// Asks the planner, if there is one, for the rounds.
+    fn rounds(&self, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
+        let Some(planner) = self.installation.planner() else { return self.installation.rounds(None) };
+        let tree = merge_alone(self.store, self.installation, &planner.packages)?.tree;
+        let lower = self.check_out(&tree)?;
+        let files = planner.files.iter();
+        let plan = Plan {
+            root: Root::ReadOnly(lower.clone()),
+            binds: Vec::new(),
+            temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
+            steps: vec![step(planner.script, self.lock.date)],
+            interactive: false,
+        };
+        let mut told = String::new();
+        sandbox::run(self.program, self.store.work(), &plan, &mut |line| {
+            on_line(line);
+            told.extend([line, "\n"]);
+        })
+        .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
+        self.store.discard(lower);
+        self.installation.rounds(Some(&told))
+    }
+
+    /// The scripts of a round. Before the first one's come the manifest's first hooks, after the last one's its accounts,
+    /// settings and other hooks; its answers come before any package of the round that can take them asks.
+    fn steps(&self, round: &Round, rounds: &[Round]) -> Result<Vec<Step>> {
+        let is = |other: Option<&Round>| other.is_some_and(|other| std::ptr::eq(other, round));
+        let manifest = self.manifest;
+        let mut scripts = Vec::new();
+        if is(rounds.first()) {
+            scripts.extend(settings::hooks(manifest, HookPoint::Unpacked));
+        }
+        scripts.extend(self.installation.answers(&manifest.system.debconf, round)?);
+        scripts.extend(round.scripts.iter().cloned());
+        if is(rounds.last()) {
+            scripts.extend(accounts::account_scripts(manifest));
+            scripts.extend(settings::scripts(&manifest.system));
+            scripts.extend(settings::hooks(manifest, HookPoint::Configured));
+        }
+        Ok(scripts.into_iter().map(|script| step(script, self.lock.date)).collect())
+    }
+
+    /// Folders for a round's changes: room for a generous guess of them, as much again as the packages' files take.
+    fn scratch(&self) -> Result<Scratch> {
+        let expected = (256 << 20) + self.lock.packages.iter().map(|p| p.size).sum::<u64>();
+        Scratch::new(self.new_folder("changes"), expected)
+    }
+
+    /// The name of a new folder of this run.
+    fn new_folder(&self, kind: &str) -> PathBuf {
+        self.count.set(self.count.get() + 1);
+        self.store.work().join(format!("{kind}-{}", self.count.get()))
+    }
+
+    /// What scripts see below their changes.
+    fn check_out(&self, tree: &Tree) -> Result<PathBuf> {
+        let lower = self.new_folder("tree");
+        store::check_out(self.store, &tree.root, &lower)?;
+        Ok(lower)
+    }
+
+    /// Plans the sandbox over a tree that is checked out to `lower`.
+    fn plan(&self, round: &Round, tree: &Tree, lower: &Path, scratch: &Scratch, steps: Vec<Step>) -> Result<Plan> {
+        // The top of the overlay shows the attributes of its upper layer.
+        store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
+        let guards = self.installation.guards().into_iter();
+        let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
+        let hooks = settings::hook_files(self.manifest);
+        let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));
+        Ok(Plan {
+            root: Root::Overlay { lower: lower.to_owned(), upper: scratch.upper(), work: scratch.work() },
+            binds: Vec::new(),
+            temporary_files: guards
+                .chain(hooks)
+                .chain(round.files.iter().map(|(path, content)| temporary_file(path, 0o644, content)))
+                .collect(),
+            steps,
+            interactive: false,
+        })
+    }
 }
 
 fn step(script: Script, date: Timestamp) -> Step {
@@ -217,36 +337,4 @@ fn step(script: Script, date: Timestamp) -> Step {
         environment: environment.into_iter().collect(),
         input: Input::Null,
     }
-}
-
-/// Checks the merged tree out and plans the sandbox over it.
-fn plan(
-    store: &Store,
-    tree: &Tree,
-    installation: &dyn Installation,
-    manifest: &Manifest,
-    scratch: &Scratch,
-    steps: Vec<Step>,
-) -> Result<Plan> {
-    let lower = store.work().join(LOWER);
-    store::check_out(store, &tree.root, &lower)?;
-    // The top of the overlay shows the attributes of its upper layer.
-    store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
-    let guards = installation.guards().into_iter();
-    let guards = guards.map(|(path, mode, content)| (path.to_owned(), mode, content.to_owned()));
-    Ok(Plan {
-        root: Root::Overlay { lower, upper: scratch.upper(), work: scratch.work() },
-        binds: Vec::new(),
-        temporary_files: guards
-            .chain(settings::hook_files(manifest))
-            .map(|(path, mode, content)| TemporaryFile { path: path.into(), mode, content })
-            .collect(),
-        steps,
-        interactive: false,
-    })
-}
-
-/// A generous guess of how much scripts write: as much again as the packages' files take.
-fn expected_changes(lock: &Lock) -> u64 {
-    (256 << 20) + lock.packages.iter().map(|p| p.size).sum::<u64>()
 }

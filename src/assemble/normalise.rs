@@ -1,22 +1,28 @@
 //! What scripts leave behind that is no function of the lock, removed by rows of the format's table.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::merge::root_file;
 use crate::package::{Residue, Treatment};
-use crate::store::{ObjectWriter, Tree, split};
+use crate::store::{Directory, ObjectReader, ObjectWriter, Tree, split};
 
 /// Applies every row to the tree.
-pub fn normalise(writer: &ObjectWriter, tree: &mut Tree, rows: &[Residue]) -> Result<()> {
+pub fn normalise(reader: &ObjectReader, writer: &ObjectWriter, tree: &mut Tree, rows: &[Residue]) -> Result<()> {
     for row in rows {
         let (folder, pattern) = split(row.path);
         let Some(dir) = tree.root.find_mut(folder) else { continue };
         let names: Vec<String> = dir.files.keys().filter(|name| matches(pattern, name)).cloned().collect();
         for name in names {
             match row.treatment {
-                Treatment::Remove => drop(dir.files.remove(&name)),
+                Treatment::Remove => {
+                    dir.files.remove(&name);
+                    remove_links(reader, dir, &name);
+                }
                 Treatment::Truncate => {
-                    dir.files.insert(name, writer.write_bytes(&root_file(0o444), b"")?);
+                    dir.files.insert(name, writer.write_bytes(&root_file(0o644), b"")?);
                 }
             }
         }
@@ -24,6 +30,12 @@ pub fn normalise(writer: &ObjectWriter, tree: &mut Tree, rows: &[Residue]) -> Re
     let root = &tree.root;
     tree.extras.links.retain(|link, first| root.file(link).is_some() && root.file(link) == root.file(first));
     Ok(())
+}
+
+/// Removes the links beside a file that was removed which lead to it and to nothing now.
+fn remove_links(reader: &ObjectReader, dir: &mut Directory, name: &str) {
+    dir.files
+        .retain(|_, object| fs::read_link(reader.path(*object)).ok().is_none_or(|target| target != Path::new(name)));
 }
 
 fn matches(pattern: &str, name: &str) -> bool {

@@ -20,15 +20,64 @@ pub struct Unpacked {
     pub records: Vec<Record>,
     /// Contents of the control files that the format asked for, by name.
     pub control: BTreeMap<String, String>,
+    /// Whether it was asked for by itself, not as what another package needs.
+    pub asked: bool,
 }
+
+/// A program of the packages that tells in which order they are to be installed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Planner {
+    /// The packages that it consists of, in an order to merge them in.
+    pub packages: Vec<usize>,
+    /// Files in /tmp and /run of its sandbox: path and content.
+    pub files: Vec<(String, String)>,
+    /// How it is run; [`Installation::rounds`] reads what it prints.
+    pub script: Script,
+}
+
+/// A part of an installation: packages that are merged into the root, then scripts that run in it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Round {
+    /// The packages that the database knows from here on.
+    pub register: Vec<usize>,
+    /// The packages, in the order in which they are merged.
+    pub unpack: Vec<usize>,
+    /// Whether members that have another place stand at their own, too.
+    pub in_place: bool,
+    /// Files in /tmp and /run of the scripts' sandbox: path and content.
+    pub files: Vec<(String, String)>,
+    /// The scripts, in order.
+    pub scripts: Vec<Script>,
+}
+
+/// A path that another takes the place of for all packages but one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Diversion {
+    /// The path that packages ship, absolute.
+    pub from: String,
+    /// Where their file is put, absolute.
+    pub to: String,
+    /// The package that keeps its own file.
+    pub by: String,
+}
+
+/// Reads a file of a root by its path, if it is there.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Option<String>>;
 
 /// Answers for one set of packages; packages are named by their index in the set.
 pub trait Installation: Sync {
     /// The packages.
     fn packages(&self) -> &[Unpacked];
 
-    /// The order in which packages are merged and their first scripts run.
+    /// The packages with what they depend on before them.
     fn order(&self) -> &[usize];
+
+    /// What tells in which order the packages are installed, where one of them can.
+    fn planner(&self) -> Option<Planner>;
+
+    /// The parts of the installation, one after the other; `told` is what the planner printed, if there is one.
+    /// Errors when the packages cannot configure themselves.
+    fn rounds(&self, told: Option<&str>) -> Result<Vec<Round>>;
 
     /// Symbolic links at the top of the root that exist before any package is merged: name and target.
     fn aliases(&self) -> Vec<(String, String)>;
@@ -42,15 +91,16 @@ pub trait Installation: Sync {
     /// Whether both packages may have the same file, when it is the same.
     fn may_share(&self, a: usize, b: usize) -> bool;
 
-    /// The package database as it is after unpacking; `lost` has the paths that each package lost to others.
-    fn database(&self, lost: &[BTreeSet<String>]) -> Result<Vec<DatabaseFile>>;
+    /// The files of the package database that change when the packages `register` become known to it. `lost` has the paths
+    /// that each package has lost to others so far; `read` reads a file of the root as it was before.
+    fn database(&self, register: &[usize], lost: &[BTreeSet<String>], read: ReadFile<'_>) -> Result<Vec<DatabaseFile>>;
 
-    /// The scripts that turn the merged tree into a configured one, in order.
-    /// Errors when the packages cannot configure themselves.
-    fn scripts(&self) -> Result<Vec<Script>>;
+    /// The paths of the root that packages may not take.
+    fn diversions(&self, read: ReadFile<'_>) -> Result<Vec<Diversion>>;
 
-    /// The scripts that hand the manifest's answers to the packages' questions over, before any package asks.
-    fn answers(&self, lines: &[String]) -> Result<Vec<Script>>;
+    /// The scripts that hand the manifest's answers to the packages' questions over, in the round that brings what takes
+    /// them. Errors when no round does.
+    fn answers(&self, lines: &[String], round: &Round) -> Result<Vec<Script>>;
 
     /// Files that exist only while scripts run: path, permission bits, content.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)>;

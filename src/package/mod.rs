@@ -14,7 +14,10 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
-pub use install::{DatabaseContent, DatabaseFile, Installation, Residue, Script, Treatment, Unpacked};
+pub use install::{
+    DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Residue, Round, Script, Treatment,
+    Unpacked,
+};
 
 use crate::arch::Architecture;
 use crate::digest::Sha256;

@@ -26,10 +26,11 @@ const BLOCK: usize = 1 << 16;
 /// Extended attributes by name, sorted.
 pub type Xattrs = std::collections::BTreeMap<String, Vec<u8>>;
 
-/// Extended attributes that are part of a file's content here: those that an ordinary user in a namespace can set, and
-/// neither labels of the host's security modules nor overlayfs's own notes.
+/// Extended attributes that are part of a file's content here: those that an ordinary user in a namespace can set, among
+/// them access lists (acl(5)), and neither labels of the host's security modules nor overlayfs's own notes.
 pub fn is_kept_xattr(name: &str) -> bool {
-    name == "security.capability" || name.starts_with("user.") && !name.starts_with("user.overlay.")
+    matches!(name, "security.capability" | "system.posix_acl_access" | "system.posix_acl_default")
+        || name.starts_with("user.") && !name.starts_with("user.overlay.")
 }
 
 /// Owner, mode and extended attributes of a file or directory.

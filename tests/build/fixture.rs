@@ -136,17 +136,19 @@ impl Scene {
         run(compose(self.folder.path(), ["update-lock", &path_of(name)]).arg("--store").arg(store)).result();
     }
 
-    /// Makes the small root ask for a package, which stands in an archive of its own.
-    pub fn add_package(&self, package: &Deb) {
+    /// Makes the small root ask for the last of these packages, which stand in an archive of their own.
+    pub fn add_packages(&self, packages: &[Deb]) {
         let root = self.path("own");
         let mut suite = Suite::new("own");
         suite.date = Timestamp::now();
-        suite.add_package(&root, "main/binary-amd64", &package.control_text(), &package.build());
+        for package in packages {
+            suite.add_package(&root, "main/binary-amd64", &package.control_text(), &package.build());
+        }
         suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
         let archive = format!(
             "base: required\npackages: [{}]\narchives:\n  \
              - {{id: own, suites: [own], components: [main], trusted: true, uris: ['file://{}']}}\n",
-            package.get("Package").unwrap(),
+            packages.last().and_then(|package| package.get("Package")).unwrap(),
             root.display()
         );
         self.edit("manifests/required.yaml", "base: required\narchives:\n", &archive);

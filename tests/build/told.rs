@@ -96,7 +96,7 @@ fn offline_lists_what_is_missing() {
 fn a_failing_script_is_named() {
     let Some(scene) = needs(fixture::cold()) else { return };
     let postinst = "#!/bin/sh\necho 'the disk is full of eels'\nexit 3\n";
-    scene.add_package(&Deb::new("eels", "1.0").script("postinst", postinst));
+    scene.add_packages(&[Deb::new("eels", "1.0").script("postinst", postinst)]);
     let failed = scene.build(REQUIRED, &[]);
     assert_eq!((failed.code, failed.stdout.as_str()), (Some(2), ""));
     let begin = "\

@@ -96,7 +96,7 @@ printf 'eels\\n%s\\n' \"$(date +%s%N)\" >/var/lib/eels/token
 date +%s%N >/usr/share/eels/seed
 ";
     let eels = Deb::new("eels", "1.0").file("usr/share/eels/seed", "none").file("usr/share/eels/text", TEXT);
-    scene.add_package(&eels.script("postinst", postinst));
+    scene.add_packages(&[eels.script("postinst", postinst)]);
     let outcome = verify(&scene, &[]);
     let expected = format!(
         "\

@@ -1,25 +1,43 @@
-//! dpkg's database as dpkg leaves it after unpacking packages into an empty root (dpkg(1), FILES; `infodb-access` and
-//! `trigdeferred` in dpkg's sources).
+//! dpkg's database as dpkg leaves it after unpacking packages (dpkg(1), FILES; `infodb-access` in dpkg's sources).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::install::{conffiles, control, database_name};
-use crate::package::{DatabaseContent, DatabaseFile, Part, Unpacked};
+use super::install::{control, database_name};
+use super::triggers;
+use crate::package::{DatabaseContent, DatabaseFile, Diversion, Part, ReadFile, Unpacked};
 
 const ADMIN: &str = "var/lib/dpkg";
 
-/// All files of the database.
-pub(super) fn write(packages: &[Unpacked], lost: &[BTreeSet<String>]) -> Result<Vec<DatabaseFile>> {
+/// The files that change when the packages `register` become known, after those that the root's database has.
+pub(super) fn write(
+    packages: &[Unpacked],
+    register: &[usize],
+    lost: &[BTreeSet<String>],
+    read: ReadFile<'_>,
+) -> Result<Vec<DatabaseFile>> {
+    let read = |path: &str| read(&format!("{ADMIN}/{path}"));
     let mut files = Vec::new();
     let mut add = |path: String, content| files.push(DatabaseFile { path: format!("{ADMIN}/{path}"), content });
-    let mut status = String::new();
-    for (package, lost) in packages.iter().zip(lost) {
+    let list = |i: usize| {
+        let path = format!("info/{}.list", database_name(&packages[i]));
+        (path, DatabaseContent::Bytes(file_list(&packages[i], &lost[i]).into_bytes()))
+    };
+    for i in (0..packages.len()).filter(|i| !lost[*i].is_empty() && !register.contains(i)) {
+        let (path, content) = list(i);
+        if read(&path)?.is_some() {
+            add(path, content);
+        }
+    }
+    if register.is_empty() {
+        return Ok(files);
+    }
+    for i in register {
+        let package = &packages[*i];
         let name = database_name(package);
-        write_status(&mut status, package)?;
-        add(format!("info/{name}.list"), DatabaseContent::Bytes(file_list(package, lost).into_bytes()));
+        let (path, content) = list(*i);
+        add(path, content);
         for record in &package.records {
             let path = &record.member.path;
             if record.member.part == Part::Control
@@ -30,16 +48,19 @@ pub(super) fn write(packages: &[Unpacked], lost: &[BTreeSet<String>]) -> Result<
             }
         }
     }
-    add("status".to_owned(), DatabaseContent::Bytes(status.into_bytes()));
-    if let Some(text) = architectures(packages) {
-        add("arch".to_owned(), DatabaseContent::Bytes(text.into_bytes()));
+    let architectures = architectures(packages).filter(|names| names.len() > 1);
+    if let Some(names) = architectures {
+        add("arch".to_owned(), DatabaseContent::Bytes(format!("{}\n", names.join("\n")).into_bytes()));
     }
     add("info/format".to_owned(), DatabaseContent::Bytes(b"1\n".to_vec()));
-    for (path, text) in trigger_interests(packages) {
+    let known = triggers::Interests::read(&read)?;
+    for (path, text) in known.with(register.iter().map(|i| &packages[*i]), &read)? {
         add(format!("triggers/{path}"), DatabaseContent::Bytes(text.into_bytes()));
     }
-    for path in ["available", "diversions", "statoverride", "triggers/Unincorp"] {
-        add(path.to_owned(), DatabaseContent::Bytes(Vec::new()));
+    for path in ["diversions", "status", "triggers/Unincorp"] {
+        if read(path)?.is_none() {
+            add(path.to_owned(), DatabaseContent::Bytes(Vec::new()));
+        }
     }
     for path in ["alternatives", "parts", "updates"] {
         add(path.to_owned(), DatabaseContent::Directory);
@@ -47,31 +68,45 @@ pub(super) fn write(packages: &[Unpacked], lost: &[BTreeSet<String>]) -> Result<
     Ok(files)
 }
 
-/// The list that `dpkg --add-architecture` keeps, dpkg's own architecture first; none where all packages are of that.
-fn architectures(packages: &[Unpacked]) -> Option<String> {
-    let own = packages.iter().find(|package| package.name == "dpkg")?.architecture.as_str();
-    let foreign: BTreeSet<&str> = packages.iter().map(|package| package.architecture.as_str()).collect();
-    let foreign: Vec<&str> = foreign.into_iter().filter(|name| ![own, "all"].contains(name)).collect();
-    (!foreign.is_empty()).then(|| format!("{own}\n{}\n", foreign.join("\n")))
+/// dpkg's diversions, three lines for each: from, to, and by which package.
+pub(super) fn diversions(read: ReadFile<'_>) -> Result<Vec<Diversion>> {
+    let text = read(&format!("{ADMIN}/diversions"))?.unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let diversion = |three: &[&str]| Diversion { from: three[0].into(), to: three[1].into(), by: three[2].into() };
+    Ok(lines.chunks_exact(3).map(diversion).collect())
 }
 
-/// A package's paragraph in `status`: the control file's with `Status` and `Conffiles`.
-fn write_status(status: &mut String, package: &Unpacked) -> Result<()> {
-    writeln!(status, "Package: {}\nStatus: install ok unpacked", package.name)?;
-    let conffiles: Vec<&str> = conffiles(package).collect();
+/// The architectures of a root: dpkg's own, then the others by name.
+pub(super) fn architectures(packages: &[Unpacked]) -> Option<Vec<String>> {
+    let own = packages.iter().find(|package| package.name == "dpkg")?.architecture.clone();
+    let foreign: BTreeSet<&String> = packages.iter().map(|package| &package.architecture).collect();
+    let foreign = foreign.into_iter().filter(|name| **name != own && *name != "all").cloned();
+    Some(std::iter::once(own.clone()).chain(foreign).collect())
+}
+
+/// The paragraph in `status` of an unpacked package: the control file's fields with `Status` and `Conffiles`.
+pub(super) fn unpacked(package: &Unpacked) -> String {
+    let mut text = format!("Package: {}\nStatus: install ok unpacked\n", package.name);
     let generated = |field: &str| ["Package", "Status", "Conffiles"].iter().any(|g| g.eq_ignore_ascii_case(field));
     for (field, value) in control(package).fields().filter(|(field, _)| !generated(field)) {
-        writeln!(status, "{field}: {value}")?;
+        text.extend([field, ": ", value, "\n"]);
     }
-    if !conffiles.is_empty() {
-        writeln!(status, "Conffiles:")?;
-        for path in conffiles {
-            writeln!(status, " {path} newconffile")?;
+    let conffiles = package.control.get("conffiles").map_or("", String::as_str);
+    let mut conffiles = conffiles.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    if conffiles.peek().is_some() {
+        text.push_str("Conffiles:\n");
+    }
+    for line in conffiles {
+        match line.strip_prefix(REMOVE) {
+            Some(path) => text.extend([" ", path.trim_start(), " newconffile ", REMOVE, "\n"]),
+            None => text.extend([" ", line, " newconffile\n"]),
         }
     }
-    status.push('\n');
-    Ok(())
+    text
 }
+
+/// The flag of a conffile that a newer version takes away, deb-conffiles(5).
+const REMOVE: &str = "remove-on-upgrade";
 
 /// `info/NAME.list`: every path of the package that it still has, in its order.
 fn file_list(package: &Unpacked, lost: &BTreeSet<String>) -> String {
@@ -87,31 +122,4 @@ fn file_list(package: &Unpacked, lost: &BTreeSet<String>) -> String {
         }
     }
     text
-}
-
-/// `triggers/File` and a file for each named trigger (deb-triggers(5)): who is interested in what.
-fn trigger_interests(packages: &[Unpacked]) -> BTreeMap<String, String> {
-    let mut files = BTreeMap::from([("File".to_owned(), String::new())]);
-    for package in packages {
-        let text = package.control.get("triggers").map_or("", String::as_str);
-        for line in text.lines().map(|l| l.split('#').next().unwrap_or_default()) {
-            let mut words = line.split_whitespace();
-            let (Some(directive), Some(trigger)) = (words.next(), words.next()) else { continue };
-            let option = match directive {
-                "interest" | "interest-await" => "",
-                "interest-noawait" => "/noawait",
-                _ => continue,
-            };
-            let interested = format!("{}{option}\n", database_name(package));
-            if trigger.starts_with('/') {
-                let file = files.entry("File".to_owned()).or_default();
-                file.extend([trigger, " ", &interested]);
-            } else if trigger.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
-                && !matches!(trigger, "." | ".." | "File")
-            {
-                files.entry(trigger.to_owned()).or_default().push_str(&interested);
-            }
-        }
-    }
-    files
 }

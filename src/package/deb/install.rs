@@ -6,12 +6,17 @@ use anyhow::{Context, Result, anyhow};
 
 use super::control::Stanza;
 use super::database;
+use super::plan::{self, Call, Order};
 use super::relation::{self, Relation};
+use super::triggers;
 use crate::error::Hint;
-use crate::package::{DatabaseFile, Installation, MemberKind, Part, Residue, Script, Treatment, Unpacked};
+use crate::package::{
+    DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Treatment,
+    Unpacked,
+};
 
 /// See [`crate::package::Format::control_files`].
-pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "triggers"];
+pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "preinst", "triggers"];
 
 /// See [`crate::package::Format::scripts`].
 pub const SCRIPTS: &[&str] = &["config", "preinst", "postinst"];
@@ -40,6 +45,8 @@ const RESIDUE: &[Residue] = &[
     remove("var/lib/systemd/random-seed", "is random"),
     remove("var/lib/systemd/credential.secret", "is a secret"),
     remove("etc/ssh/ssh_host_*", "is a secret"),
+    remove("etc/ssl/private/ssl-cert-snakeoil.key", "is a secret"),
+    remove("etc/ssl/certs/ssl-cert-snakeoil.pem", "belongs to a secret"),
 ];
 
 const fn remove(path: &'static str, why: &'static str) -> Residue {
@@ -61,7 +68,39 @@ impl Deb {
             package.control.get("control").with_context(|| format!("{} has no control file", package.name))?;
         }
         let conffiles = packages.iter().map(|p| conffiles(p).map(|c| c.trim_start_matches('/').to_owned()).collect());
-        Ok(Self { order: unpack_order(&packages), conffiles: conffiles.collect(), packages })
+        Ok(Self { order: dependency_order(&packages, |_| true), conffiles: conffiles.collect(), packages })
+    }
+
+    fn find(&self, name: &str) -> Option<&Unpacked> {
+        self.packages.iter().find(|package| package.name == name)
+    }
+
+    /// Where nothing tells apt's order: what the essential packages need before the rest, dependencies first.
+    fn own_order(&self) -> Order {
+        let essential = dependency_order(&self.packages, is_essential);
+        let rest = self.order.iter().copied().filter(|i| !essential.contains(i)).collect();
+        Order { essential, calls: vec![Call::Unpack(rest), Call::ConfigurePending] }
+    }
+
+    /// What apt keeps of an installation: which packages nobody asked for, and its folders.
+    fn apt_scripts(&self, order: &Order) -> Vec<Script> {
+        if self.find("apt").is_none() {
+            return Vec::new();
+        }
+        let rest = (0..self.packages.len()).filter(|i| !order.essential.contains(i));
+        let automatic: Vec<String> =
+            rest.map(|i| &self.packages[i]).filter(|package| !package.asked).map(plan::full_name).collect();
+        let mut scripts = Vec::new();
+        if !automatic.is_empty() {
+            let command = ["/usr/bin/apt-mark", "--quiet=2", "auto"].map(str::to_owned).into_iter().chain(automatic);
+            scripts.push(script("apt-mark auto", command.collect()));
+        }
+        let none = ["-oDir::Etc::SourceList=/dev/null", "-oDir::Etc::SourceParts=/dev/null"];
+        for arguments in [&["update", "--quiet=2", none[0], none[1]][..], &["clean"]] {
+            let command = std::iter::once("/usr/bin/apt-get").chain(arguments.iter().copied()).map(str::to_owned);
+            scripts.push(script(&format!("apt-get {}", arguments[0]), command.collect()));
+        }
+        scripts
     }
 }
 
@@ -84,8 +123,19 @@ pub(super) fn conffiles(package: &Unpacked) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| line.starts_with('/'))
 }
 
-/// Dependencies before dependents, essential packages first; ties and cycles are broken by name.
-fn unpack_order(packages: &[Unpacked]) -> Vec<usize> {
+/// Whether the preinst script of a package has a say in where files are put or whose they are.
+fn moves_files(package: &Unpacked) -> bool {
+    let script = package.control.get("preinst").map_or("", String::as_str);
+    ["dpkg-divert", "dpkg-statoverride"].iter().any(|program| script.contains(program))
+}
+
+pub(super) fn is_essential(package: &Unpacked) -> bool {
+    control(package).get("Essential") == Some("yes")
+}
+
+/// Packages with what they need, dependencies before dependents, essential packages first; ties and cycles are broken by
+/// name.
+fn dependency_order(packages: &[Unpacked], wanted: impl Fn(&Unpacked) -> bool) -> Vec<usize> {
     fn visit(
         at: usize,
         packages: &[Unpacked],
@@ -108,9 +158,8 @@ fn unpack_order(packages: &[Unpacked]) -> Vec<usize> {
         by_name.insert(format!("{}:{}", package.name, package.architecture), index);
         by_name.entry(package.name.clone()).or_insert(index);
     }
-    let essential = |p: &Unpacked| control(p).get("Essential") == Some("yes");
-    let mut roots: Vec<usize> = (0..packages.len()).collect();
-    roots.sort_by_key(|i| (!essential(&packages[*i]), &packages[*i].name, &packages[*i].architecture));
+    let mut roots: Vec<usize> = (0..packages.len()).filter(|i| wanted(&packages[*i])).collect();
+    roots.sort_by_key(|i| (!is_essential(&packages[*i]), &packages[*i].name, &packages[*i].architecture));
     let (mut seen, mut order) = (vec![false; packages.len()], Vec::with_capacity(packages.len()));
     for root in roots {
         visit(root, packages, &by_name, &mut seen, &mut order);
@@ -173,39 +222,77 @@ impl Installation for Deb {
         a.name == b.name && same(a) && same(b)
     }
 
-    fn database(&self, lost: &[BTreeSet<String>]) -> Result<Vec<DatabaseFile>> {
-        database::write(&self.packages, lost)
+    fn database(&self, register: &[usize], lost: &[BTreeSet<String>], read: ReadFile<'_>) -> Result<Vec<DatabaseFile>> {
+        database::write(&self.packages, register, lost, read)
     }
 
-    fn scripts(&self) -> Result<Vec<Script>> {
+    fn diversions(&self, read: ReadFile<'_>) -> Result<Vec<Diversion>> {
+        database::diversions(read)
+    }
+
+    fn planner(&self) -> Option<Planner> {
+        self.find("apt")?;
+        let root = dependency_order(&self.packages, |package| package.name == "apt" || is_essential(package));
+        Some(plan::planner(&self.packages, &database::architectures(&self.packages)?, root))
+    }
+
+    /// The essential packages as debootstrap and mmdebstrap install them, all unpacked ahead of their scripts and then
+    /// configured in one go; then the rest by dpkg's calls. Where a script of a package decides what becomes of files, the
+    /// packages from there on are merged after it.
+    fn rounds(&self, told: Option<&str>) -> Result<Vec<Round>> {
         if self.packages.is_empty() {
             return Ok(Vec::new());
         }
-        let dpkg = self.packages.iter().find(|p| p.name == "dpkg");
-        let dpkg = dpkg
+        let dpkg = self
+            .find("dpkg")
             .context("the lock has no dpkg, without which its packages cannot be configured")
             .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
         let running = control(dpkg).get("Version").unwrap_or_default();
-        let mut scripts: Vec<Script> = self.order.iter().filter_map(|i| preinst(&self.packages[*i], running)).collect();
-        scripts.push(Script {
-            label: "dpkg --configure --pending".to_owned(),
-            // After the first failure nothing more is wanted: its output is the last, and a shell finds the root as it was.
-            command: ["/usr/bin/dpkg", "--force-unsafe-io", "--abort-after=1", "--configure", "--pending"]
-                .map(str::to_owned)
-                .to_vec(),
-            environment: environment().collect(),
-        });
-        Ok(scripts)
+        let order = told.map_or_else(|| Ok(self.own_order()), |told| plan::read(&self.packages, told))?;
+        let mut rounds = Rounds::new(&self.packages, running);
+        if !order.essential.is_empty() {
+            rounds.at.register.clone_from(&order.essential);
+            rounds.at.unpack.clone_from(&order.essential);
+            rounds.at.in_place = true;
+            for package in &order.essential {
+                rounds.unpack(*package);
+            }
+            let names = order.essential.iter().map(|i| plan::full_name(&self.packages[*i]));
+            rounds.run(configure(&["--force-depends"], names));
+            rounds.end();
+        }
+        rounds.at.register = order.calls.iter().flat_map(Call::unpacked).copied().collect();
+        for call in &order.calls {
+            match call {
+                Call::Unpack(packages) => {
+                    for package in packages {
+                        rounds.unpack(*package);
+                        if moves_files(&self.packages[*package]) {
+                            rounds.end();
+                        }
+                        rounds.at.unpack.push(*package);
+                    }
+                }
+                Call::Configure(names) => rounds.run(configure(&["--no-triggers"], names.iter().cloned())),
+                Call::ConfigurePending => rounds.run(configure(&[], ["--pending".to_owned()])),
+            }
+        }
+        rounds.at.scripts.extend(self.apt_scripts(&order));
+        rounds.end();
+        Ok(rounds.done)
     }
 
     /// debconf-set-selections(1).
-    fn answers(&self, lines: &[String]) -> Result<Vec<Script>> {
+    fn answers(&self, lines: &[String], round: &Round) -> Result<Vec<Script>> {
         if lines.is_empty() {
             return Ok(Vec::new());
         }
-        if !self.packages.iter().any(|package| package.name == "debconf") {
+        let Some(debconf) = self.packages.iter().position(|package| package.name == "debconf") else {
             return Err(anyhow!("the lock has no debconf, which would take the answers under `debconf:`"))
                 .hint(|| "add debconf to `packages:`, and update the lock");
+        };
+        if !round.unpack.contains(&debconf) {
+            return Ok(Vec::new());
         }
         let text = r#"printf '%s\n' "$@" | /usr/bin/debconf-set-selections"#;
         let command = ["/bin/sh", "-c", text, "sh"].map(str::to_owned);
@@ -226,11 +313,99 @@ impl Installation for Deb {
     }
 }
 
+/// Rounds in the making.
+struct Rounds<'a> {
+    packages: &'a [Unpacked],
+    /// dpkg's version.
+    running: &'a str,
+    done: Vec<Round>,
+    at: Round,
+    /// Packages that were unpacked since the last script ran.
+    new: Vec<usize>,
+    /// The packages that dpkg was told of.
+    told: Vec<usize>,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(packages: &'a [Unpacked], running: &'a str) -> Self {
+        Self { packages, running, done: Vec::new(), at: Round::default(), new: Vec::new(), told: Vec::new() }
+    }
+
+    /// A package is unpacked: its preinst script runs, where it has one, then dpkg knows it as unpacked.
+    fn unpack(&mut self, package: usize) {
+        if let Some(preinst) = preinst(&self.packages[package], self.running) {
+            self.run(preinst);
+        }
+        self.new.push(package);
+    }
+
+    /// A script runs, and dpkg's database tells it what was unpacked before: in its journal, a numbered file for each
+    /// package, which the next call of dpkg takes in (`dbmodify` in dpkg's sources).
+    fn run(&mut self, script: Script) {
+        if !self.new.is_empty() {
+            let new = std::mem::take(&mut self.new);
+            let package = |i: &usize| &self.packages[*i];
+            let activated = triggers::activated(new.iter().map(package), self.told.iter().map(package));
+            let first = self.told.len();
+            let mut command = ["/bin/mv", "-t", "/var/lib/dpkg/updates"].map(str::to_owned).to_vec();
+            for (number, package) in new.iter().enumerate() {
+                let path = format!("/run/{:05}", first + number);
+                self.at.files.push((path.clone(), database::unpacked(&self.packages[*package])));
+                command.push(path);
+            }
+            self.at.scripts.push(self::script("telling dpkg what is unpacked", command));
+            if !activated.is_empty() {
+                let path = format!("/run/triggers-{first:05}");
+                let command = ["/bin/sh", "-c", "cat $0 >> /var/lib/dpkg/triggers/Unincorp", &path];
+                let command = command.map(str::to_owned).to_vec();
+                self.at.scripts.push(self::script("telling dpkg what is activated", command));
+                self.at.files.push((path, activated));
+            }
+            self.told.extend(new);
+        }
+        self.at.scripts.push(script);
+    }
+
+    fn end(&mut self) {
+        self.done.push(std::mem::take(&mut self.at));
+    }
+}
+
 /// What keeps debconf(7) from asking.
 fn environment() -> impl Iterator<Item = (String, String)> {
     let variables = [("DEBIAN_FRONTEND", "noninteractive"), ("DEBCONF_NONINTERACTIVE_SEEN", "true")];
     variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
+
+fn script(label: &str, command: Vec<String>) -> Script {
+    Script { label: label.to_owned(), command, environment: environment().collect() }
+}
+
+/// A call of `dpkg --configure`. After the first failure nothing more is wanted: its output is the last, and a shell finds
+/// the root as it was.
+fn configure(options: &[&str], names: impl IntoIterator<Item = String>) -> Script {
+    let mut command = ["/usr/bin/dpkg", "--force-unsafe-io", "--abort-after=1"].map(str::to_owned).to_vec();
+    command.extend(options.iter().map(|option| (*option).to_owned()));
+    command.push("--configure".to_owned());
+    command.extend(names);
+    let pending = command.ends_with(&["--pending".to_owned()]);
+    script(if pending { "dpkg --configure --pending" } else { "dpkg --configure" }, command)
+}
+
+/// Runs the preinst script of `$0` as dpkg does, from a folder of the control files, where debconf finds whose questions it
+/// asks; `$1` is the control file itself.
+const PREINST: &str = r#"
+folder=/var/lib/dpkg/tmp.ci
+mkdir $folder
+printf '%s' "$1" > $folder/control
+for file in /var/lib/dpkg/info/"$0".*; do
+    cp -p "$file" "$folder/${file##*/"$0".}"
+done
+$folder/preinst install
+code=$?
+rm -r $folder
+exit $code
+"#;
 
 /// The `preinst install` call as dpkg makes it (Policy 6.5; the variables are those of dpkg(1)).
 fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
@@ -246,10 +421,91 @@ fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
         ("DPKG_FORCE", "security-mac,downgrade"),
         ("DPKG_ROOT", ""),
     ]);
-    let file = format!("/var/lib/dpkg/info/{}.preinst", database_name(package));
     Some(Script {
         label: format!("the preinst script of {}", package.name),
-        command: vec![file, "install".to_owned()],
+        command: ["/bin/sh", "-c", PREINST, &database_name(package), control(package).as_str()]
+            .map(str::to_owned)
+            .to_vec(),
         environment: environment().chain(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
     })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::package::{Member, Record};
+
+    /// A package with a preinst script, if that is not empty.
+    pub(in crate::package::deb) fn package(name: &str, architecture: &str, preinst: &str) -> Unpacked {
+        let text = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n");
+        let mut control = BTreeMap::from([("control".to_owned(), text)]);
+        let mut records = Vec::new();
+        if !preinst.is_empty() {
+            control.insert("preinst".to_owned(), preinst.to_owned());
+            let member = Member {
+                part: Part::Control,
+                path: "preinst".to_owned(),
+                kind: MemberKind::File(1),
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+                user: String::new(),
+                group: String::new(),
+                mtime: 0,
+                xattrs: BTreeMap::new(),
+            };
+            records.push(Record { member, object: None });
+        }
+        let (name, architecture) = (name.to_owned(), architecture.to_owned());
+        Unpacked { name, architecture, depends: Vec::new(), records, control, asked: false }
+    }
+
+    /// What a round does, a word or two for each step.
+    fn describe(round: &Round) -> (Vec<usize>, Vec<String>) {
+        let word = |script: &Script| match script.command[0].as_str() {
+            "/bin/mv" => format!("tell {}", script.command[3..].join(" ")),
+            "/usr/bin/dpkg" => script.command[3..].join(" "),
+            _ => script.label.clone(),
+        };
+        (round.unpack.clone(), round.scripts.iter().map(word).collect())
+    }
+
+    #[test]
+    fn a_package_that_diverts_is_merged_after_its_script() {
+        let packages = vec![
+            package("a", "all", "#!/bin/sh\n"),
+            package("b", "all", "#!/bin/sh\ndpkg-divert --add /x\n"),
+            package("c", "all", ""),
+            package("dpkg", "amd64", ""),
+        ];
+        let told = "\
+/usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/dpkg_1_amd64.deb
+/usr/bin/dpkg --status-fd 7 --configure --pending
+then
+/usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/a_1_all.deb /tmp/b_1_all.deb
+/usr/bin/dpkg --status-fd 7 --no-triggers --configure b:all
+/usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/c_1_all.deb
+/usr/bin/dpkg --status-fd 7 --configure --pending
+";
+        let rounds = Deb::new(packages).unwrap().rounds(Some(told)).unwrap();
+        let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let expected = [
+            (vec![3], text(&["tell /run/00000", "--force-depends --configure dpkg:amd64"])),
+            (vec![0], text(&["the preinst script of a", "tell /run/00001", "the preinst script of b"])),
+            (
+                vec![1, 2],
+                text(&[
+                    "tell /run/00002",
+                    "--no-triggers --configure b:all",
+                    "tell /run/00003",
+                    "--configure --pending",
+                ]),
+            ),
+        ];
+        assert_eq!(rounds.iter().map(describe).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            rounds.iter().map(|r| (r.register.clone(), r.in_place)).collect::<Vec<_>>(),
+            [(vec![3], true), (vec![0, 1, 2], false), (vec![], false)]
+        );
+    }
 }
