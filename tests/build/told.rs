@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::fixture::{self, REQUIRED, Scene, path_of};
+use crate::fixture::{self, REQUIRED, path_of};
 use crate::recover::assert_nothing_runs;
 use crate::support::deb::Deb;
 use crate::support::needs::needs;
