@@ -258,7 +258,9 @@ impl<'a> Merger<'a> {
     fn take_over(&mut self, package: usize, record: &Record, path: &str) -> Result<bool> {
         let (folder, name) = split(path);
         let present = self.tree.root.find(folder).and_then(|d| d.files.get(name)).copied();
-        let Some(owner) = self.owners.get(path).copied() else {
+        // What a script took away, as a diversion does, stands in nobody's way.
+        let free = present.is_none() && !self.tree.extras.nodes.contains_key(path);
+        let Some(owner) = self.owners.get(path).copied().filter(|_| !free) else {
             return Ok(true);
         };
         let shared = present.is_some() && present == record.object;

@@ -9,7 +9,7 @@ use crate::support::program::run;
 
 /// A file of the root that was built.
 fn text(scene: &Scene, path: &str) -> String {
-    run(Command::new("tar").arg("-xOf").arg(scene.output(REQUIRED, "tar")).arg(format!("./{path}"))).result()
+    run(Command::new("tar").arg("-xOf").arg(scene.output(REQUIRED, "tar")).arg(path)).result()
 }
 
 #[test]

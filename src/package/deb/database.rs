@@ -123,3 +123,34 @@ fn file_list(package: &Unpacked, lost: &BTreeSet<String>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::package::deb::install::tests::package;
+
+    #[test]
+    fn a_paragraph_lists_conffiles_with_their_flags() {
+        let mut conf = package("conf", "all", "");
+        let conffiles = "/etc/conf\nremove-on-upgrade /etc/old\n";
+        conf.control.insert("conffiles".to_owned(), conffiles.to_owned());
+        let expected = "\
+Package: conf
+Status: install ok unpacked
+Version: 1
+Architecture: all
+Conffiles:
+ /etc/conf newconffile
+ /etc/old newconffile remove-on-upgrade
+";
+        assert_eq!(unpacked(&conf), expected);
+    }
+
+    #[test]
+    fn diversions_are_read_in_threes() {
+        let read = |_: &str| Ok(Some("/bin/a\n/bin/a.real\nb\n/bin/c\n/bin/d\n:\n".to_owned()));
+        let diversion = |from: &str, to: &str, by: &str| Diversion { from: from.into(), to: to.into(), by: by.into() };
+        let expected = [diversion("/bin/a", "/bin/a.real", "b"), diversion("/bin/c", "/bin/d", ":")];
+        assert_eq!(diversions(&read).unwrap(), expected);
+    }
+}

@@ -40,6 +40,7 @@ const RESIDUE: &[Residue] = &[
     remove("var/log/bootstrap.log", "has times"),
     remove("var/log/apt/*", "has times"),
     remove("var/cache/ldconfig/aux-cache", "has inode numbers and times"),
+    remove("var/lib/dpkg/*-old", "is a state in the middle of the installation"),
     remove("var/lib/dbus/machine-id", "identifies a machine"),
     Residue { path: "etc/machine-id", why: "identifies a machine", treatment: Treatment::Truncate },
     remove("var/lib/systemd/random-seed", "is random"),
