@@ -129,7 +129,7 @@ fn in_the_way(facts: &Facts, universe: &dyn Universe, keep: &[&lock::Package]) -
             },
             Fact::Need { .. } => {}
             Fact::Exclusion { owner, other, .. } => {
-                names.extend([name(*owner), name(*other)].iter().filter(|n| kept(n)))
+                names.extend([name(*owner), name(*other)].iter().filter(|n| kept(n)));
             }
         }
     }

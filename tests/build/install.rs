@@ -55,8 +55,8 @@ fn packages_are_unpacked_and_configured_as_apt_plans_it() {
         ["eel", "pike", "rayfish", "tunafish", "passwd"].map(|name| automatic.contains(&name)),
         [true, true, true, false, false]
     );
-    let status = text(&scene, "var/lib/dpkg/status");
-    assert!(status.contains(" /etc/old newconffile remove-on-upgrade\n"), "{status}");
+    let known = text(&scene, "var/lib/dpkg/status");
+    assert!(known.contains(" /etc/old newconffile remove-on-upgrade\n"), "{known}");
 
     let again = fixture::cold().unwrap();
     std::fs::remove_dir_all(again.path("manifests")).unwrap();
