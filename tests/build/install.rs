@@ -18,7 +18,7 @@ fn packages_are_unpacked_and_configured_as_apt_plans_it() {
     let says = |what: &str| format!("#!/bin/sh\necho {what} >> /var/lib/order\n");
     let divert = "#!/bin/sh\ndpkg-divert --package pike --rename --add --divert /usr/bin/fish.real /usr/bin/fish\n";
     let asks = "#!/bin/sh\n. /usr/share/debconf/confmodule\n\
-                dpkg-query --show --showformat '${Package} ${db:Status-Status}\\n' eel pike ray > /var/lib/states\n\
+                dpkg-query --show --showformat '${Package} ${db:Status-Status}\\n' eel pike rayfish > /var/lib/states\n\
                 cp /var/lib/dpkg/tmp.ci/control /var/lib/control\ndpkg-trigger --check-supported\n";
     scene.add_packages(&[
         Deb::new("eel", "1.0")
@@ -30,33 +30,33 @@ fn packages_are_unpacked_and_configured_as_apt_plans_it() {
             .file("usr/bin/fish", "pike")
             .script("preinst", divert)
             .script("postinst", &says("pike")),
-        Deb::new("ray", "1.0").depends("pike").pre_depends("eel").script("postinst", &says("ray")),
-        Deb::new("tuna", "1.0")
-            .pre_depends("ray")
-            .file("usr/share/fish/tuna", "tuna")
-            .control_file("conffiles", "/etc/tuna\nremove-on-upgrade /etc/old\n")
-            .file("etc/tuna", "tuna")
+        Deb::new("rayfish", "1.0").depends("pike").pre_depends("eel").script("postinst", &says("rayfish")),
+        Deb::new("tunafish", "1.0")
+            .pre_depends("rayfish")
+            .file("usr/share/fish/tunafish", "tunafish")
+            .control_file("conffiles", "/etc/tunafish\nremove-on-upgrade /etc/old\n")
+            .file("etc/tunafish", "tunafish")
             .script("preinst", asks)
-            .script("postinst", &says("tuna")),
+            .script("postinst", &says("tunafish")),
     ]);
     let line = scene.build(REQUIRED, &["--format", "tar"]).result();
 
     assert_eq!(text(&scene, "usr/bin/fish"), "pike");
     assert_eq!(text(&scene, "usr/bin/fish.real"), "eel");
-    assert_eq!(text(&scene, "etc/tuna"), "tuna");
-    // tuna's preinst script ran when what it needs ahead was configured; eel was told of tuna's file at the end.
-    assert_eq!(text(&scene, "var/lib/states"), "eel installed\npike installed\nray installed\n");
-    let order = "eel configure\npike\nray\ntuna\neel triggered /usr/share/fish\n";
+    assert_eq!(text(&scene, "etc/tunafish"), "tunafish");
+    // tunafish's preinst script ran when what it needs ahead was configured; eel was told of tunafish's file at the end.
+    assert_eq!(text(&scene, "var/lib/states"), "eel installed\npike installed\nrayfish installed\n");
+    let order = "eel configure\npike\nrayfish\ntunafish\neel triggered /usr/share/fish\n";
     assert_eq!(text(&scene, "var/lib/order"), order);
-    assert!(text(&scene, "var/lib/control").starts_with("Package: tuna\n"));
+    assert!(text(&scene, "var/lib/control").starts_with("Package: tunafish\n"));
     let states = text(&scene, "var/lib/apt/extended_states");
     let automatic: Vec<&str> = states.lines().filter_map(|line| line.strip_prefix("Package: ")).collect();
     assert_eq!(
-        ["eel", "pike", "ray", "tuna", "passwd"].map(|name| automatic.contains(&name)),
+        ["eel", "pike", "rayfish", "tunafish", "passwd"].map(|name| automatic.contains(&name)),
         [true, true, true, false, false]
     );
-    let status = text(&scene, "var/lib/dpkg/status");
-    assert!(status.contains(" /etc/old newconffile remove-on-upgrade\n"), "{status}");
+    let known = text(&scene, "var/lib/dpkg/status");
+    assert!(known.contains(" /etc/old newconffile remove-on-upgrade\n"), "{known}");
 
     let again = fixture::cold().unwrap();
     std::fs::remove_dir_all(again.path("manifests")).unwrap();

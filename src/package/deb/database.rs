@@ -20,12 +20,12 @@ pub(super) fn write(
     let read = |path: &str| read(&format!("{ADMIN}/{path}"));
     let mut files = Vec::new();
     let mut add = |path: String, content| files.push(DatabaseFile { path: format!("{ADMIN}/{path}"), content });
-    let list = |i: usize| {
+    let list_of = |i: usize| {
         let path = format!("info/{}.list", database_name(&packages[i]));
         (path, DatabaseContent::Bytes(file_list(&packages[i], &lost[i]).into_bytes()))
     };
     for i in (0..packages.len()).filter(|i| !lost[*i].is_empty() && !register.contains(i)) {
-        let (path, content) = list(i);
+        let (path, content) = list_of(i);
         if read(&path)?.is_some() {
             add(path, content);
         }
@@ -36,7 +36,7 @@ pub(super) fn write(
     for i in register {
         let package = &packages[*i];
         let name = database_name(package);
-        let (path, content) = list(*i);
+        let (path, content) = list_of(*i);
         add(path, content);
         for record in &package.records {
             let path = &record.member.path;

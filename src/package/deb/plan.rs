@@ -99,8 +99,8 @@ pub(super) fn planner(packages: &[Unpacked], architectures: &[String], root: Vec
         let installed = format!("{text}\nStatus: install ok installed\n\n");
         let name = file_name(package);
         let digest = "0".repeat(64);
-        let size = installed.len();
-        index.push_str(&format!("{text}\nFilename: {name}\nSize: {size}\nSHA256: {digest}\n\n"));
+        let size = installed.len().to_string();
+        index.extend([text, "\nFilename: ", &name, "\nSize: ", &size, "\nSHA256: ", &digest, "\n\n"]);
         files.push((format!("{ARCHIVES}/{name}"), installed));
     }
     files.push((INDEX.to_owned(), index));
@@ -151,15 +151,15 @@ pub(super) fn read(packages: &[Unpacked], told: &str) -> Result<Order> {
                 files.get(name).copied().with_context(|| format!("apt would unpack {word}, which is in no package"))
             };
             let mut unpacked = after(" --unpack ").map(find).collect::<Result<Vec<_>>>()?;
-            match essential {
-                true => order.essential.append(&mut unpacked),
-                false => order.calls.push(Call::Unpack(unpacked)),
+            if essential {
+                order.essential.append(&mut unpacked);
+            } else {
+                order.calls.push(Call::Unpack(unpacked));
             }
         } else if !essential {
-            match line.contains(" --pending") {
-                true => order.calls.push(Call::ConfigurePending),
-                false => order.calls.push(Call::Configure(after(" --configure ").map(str::to_owned).collect())),
-            }
+            let pending = line.contains(" --pending");
+            let names = after(" --configure ").map(str::to_owned).collect();
+            order.calls.push(if pending { Call::ConfigurePending } else { Call::Configure(names) });
         }
     }
     let planned: HashSet<usize> =

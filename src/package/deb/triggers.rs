@@ -67,7 +67,7 @@ pub(super) fn activated<'a>(
             }));
         }
     }
-    activated.into_iter().map(|trigger| format!("{trigger} -\n")).collect()
+    activated.into_iter().flat_map(|trigger| [trigger, " -\n"]).collect()
 }
 
 /// The triggers that a package is interested in, each with what its line has after the package's name.
