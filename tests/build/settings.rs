@@ -38,16 +38,16 @@ fn settings_and_hooks_take_effect_and_leave_no_trace() {
     scene.edit("manifests/required.yaml", "base: required\n", SETTINGS);
     scene.update_lock(REQUIRED);
     scene.build(REQUIRED, &["--format", "tar"]).result();
-    assert_eq!(file(&scene, "./etc/hostname"), "guest\n");
-    assert_eq!(file(&scene, "./etc/default/locale"), "LANG=C.UTF-8\n");
+    assert_eq!(file(&scene, "etc/hostname"), "guest\n");
+    assert_eq!(file(&scene, "etc/default/locale"), "LANG=C.UTF-8\n");
     let date = scene.lock(REQUIRED).date.seconds();
-    assert_eq!(file(&scene, "./var/lib/hooks"), format!("/tmp/hook-0 before\nperl after {date}\n"));
-    let answers = file(&scene, "./var/cache/debconf/config.dat");
+    assert_eq!(file(&scene, "var/lib/hooks"), format!("/tmp/hook-0 before\nperl after {date}\n"));
+    let answers = file(&scene, "var/cache/debconf/config.dat");
     let frontend = answers.split("\n\n").find(|answer| answer.contains("Name: debconf/frontend\n")).unwrap();
     assert!(frontend.contains("\nValue: Readline\n"), "{frontend}");
     let names = Command::new("tar").args(["--list", "--verbose", "--file"]).arg(scene.output(REQUIRED, "tar")).output();
     let names = String::from_utf8(names.unwrap().stdout).unwrap();
-    assert!(names.contains("./etc/localtime -> /usr/share/zoneinfo/Europe/Berlin\n"));
+    assert!(names.contains("etc/localtime -> /usr/share/zoneinfo/Europe/Berlin\n"));
     assert!(!names.contains("hook-"));
 }
 
