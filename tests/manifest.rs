@@ -224,7 +224,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "tools: {archives: [{id: '.', pool: debs}]}",
         "main.yaml:9:25: `.` is not an archive id: one word without `/` is expected",
     ),
-    ("hostname: a_b", "main.yaml:9:11: `a_b` is not a host name: labels of letters, digits and `-` are expected (hostname(7))"),
+    (
+        "hostname: a_b",
+        "main.yaml:9:11: `a_b` is not a host name: labels of letters, digits and `-` are expected (hostname(7))",
+    ),
     ("timezone: ../etc", "main.yaml:9:11: `../etc` is not a time zone such as `Europe/Berlin`"),
     ("locale: a b", "main.yaml:9:9: `a b` is not a locale such as `de_DE.UTF-8`"),
     ("units: {mask: [ssh]}", "main.yaml:9:16: `ssh` is not a unit's name such as `ssh.service`"),

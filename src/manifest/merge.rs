@@ -6,12 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use super::digest::digest;
 use super::load::{Failure, read_named};
 use super::located::{Located, Mistake, Sources};
-use super::typed::{
-    Typed, TypedArchive, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser,
-};
+use super::typed::{Typed, TypedArchive, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser};
 use super::{
-    AddedContent, AddedFile, Archive, Base, Group, Hook, HookPoint, ImageOptions, Manifest, OutputFormat, PackageRequest, Pool,
-    RequestKind, System, Tools, User, root_of,
+    AddedContent, AddedFile, Archive, Base, Group, Hook, HookPoint, ImageOptions, Manifest, OutputFormat,
+    PackageRequest, Pool, RequestKind, System, Tools, User, root_of,
 };
 use crate::arch::Architecture;
 use crate::digest::Sha256;
@@ -126,15 +124,15 @@ impl<'a> Merge<'a> {
         let label = |label: &str| !label.is_empty() && !label.starts_with('-') && label.chars().all(plain("-"));
         let is_hostname = |name: &str| name.len() <= 64 && name.split('.').all(label);
         let is_locale = |name: &str| !name.is_empty() && name.chars().all(plain("_.@-"));
-        let is_zone = |name: &str| {
-            name.split('/').all(|part| !matches!(part, "" | "." | "..") && part.chars().all(plain("_+-")))
-        };
+        let is_zone =
+            |name: &str| name.split('/').all(|part| !matches!(part, "" | "." | "..") && part.chars().all(plain("_+-")));
         let set = |typed: Option<Located<String>>, what: &str, is_one: &dyn Fn(&str) -> bool| match typed {
             None => Ok(None),
             Some(typed) if is_one(&typed.value) => Ok(Some(typed.value)),
             Some(typed) => Err(self.mistake(&typed, format!("`{}` is not {what}", typed.value))),
         };
-        let hostname = set(hostname, "a host name: labels of letters, digits and `-` are expected (hostname(7))", &is_hostname)?;
+        let hostname =
+            set(hostname, "a host name: labels of letters, digits and `-` are expected (hostname(7))", &is_hostname)?;
         let locale = set(locale, "a locale such as `de_DE.UTF-8`", &is_locale)?;
         let timezone = set(timezone, "a time zone such as `Europe/Berlin`", &is_zone)?;
         override_with(&mut self.system.hostname, hostname);
@@ -144,9 +142,8 @@ impl<'a> Merge<'a> {
     }
 
     fn add_units(&mut self, typed: TypedUnits) -> Result<(), Failure> {
-        let is_unit = |name: &str| {
-            name.contains('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c))
-        };
+        let is_unit =
+            |name: &str| name.contains('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c));
         for unit in typed.enable.iter().chain(&typed.disable).chain(&typed.mask) {
             if !is_unit(&unit.value) {
                 let message = format!("`{}` is not a unit's name such as `ssh.service`", unit.value);
