@@ -12,7 +12,7 @@ pub use merge::Merged;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -27,7 +27,7 @@ use crate::manifest::{AddedFile, Group, HookPoint, Manifest, System, User};
 use crate::package::{Format, Installation, Part, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
 use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
-use crate::store::{self, NewCommit, Store, Tree};
+use crate::store::{self, Layers, NewCommit, Store, Tree};
 
 use merge::Merger;
 
@@ -103,19 +103,20 @@ pub fn run(
     let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
     let task = progress.task("configure", Unit::Items, 0);
     let mut on_line = |line: &str| progress.detail(line);
-    let rounds = assembly.rounds(&mut on_line)?;
+    let mut layers = Layers::new(store);
+    let rounds = assembly.rounds(&mut layers, &mut on_line)?;
     let mut merger = Merger::new(installation, store, &writer)?;
     for round in &rounds {
         merger.merge(round)?;
-        let lower = assembly.check_out(&merger.tree)?;
+        layers.show(&merger.tree.root)?;
         let scratch = assembly.scratch()?;
-        let plan = assembly.plan(round, &merger.tree, &lower, &scratch, assembly.steps(round, &rounds)?)?;
+        let plan = assembly.plan(round, &merger.tree, &layers, &scratch, assembly.steps(round, &rounds)?)?;
         sandbox::run(program, store.work(), &plan, &mut on_line)
             .with_context(|| format!("cannot configure {}", manifest.name))
             .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
-        store.discard(lower);
         store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
     }
+    layers.discard();
     drop(task);
     let mut tree = merger.tree;
     normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue())?;
@@ -138,17 +139,17 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, co
     let installation = installation.as_ref();
     let writer = store.writer();
     let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
-    let rounds = assembly.rounds(&mut |_| ())?;
+    let mut layers = Layers::new(store);
+    let rounds = assembly.rounds(&mut layers, &mut |_| ())?;
     let mut merger = Merger::new(installation, store, &writer)?;
     for (number, round) in rounds.iter().enumerate() {
         merger.merge(round)?;
-        let lower = assembly.check_out(&merger.tree)?;
+        layers.show(&merger.tree.root)?;
         if number + 1 < rounds.len() {
             let scratch = assembly.scratch()?;
-            let plan = assembly.plan(round, &merger.tree, &lower, &scratch, assembly.steps(round, &rounds)?)?;
+            let plan = assembly.plan(round, &merger.tree, &layers, &scratch, assembly.steps(round, &rounds)?)?;
             match sandbox::run(program, store.work(), &plan, &mut |_| ()) {
                 Ok(()) => {
-                    store.discard(lower);
                     store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
                     continue;
                 }
@@ -162,7 +163,7 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, co
         let mut steps = assembly.steps(round, &rounds)?;
         steps.push(Step { input: Input::Inherit, ..step(script, lock.date) });
         let scratch = assembly.scratch()?;
-        let plan = Plan { interactive: true, ..assembly.plan(round, &merger.tree, &lower, &scratch, steps)? };
+        let plan = Plan { interactive: true, ..assembly.plan(round, &merger.tree, &layers, &scratch, steps)? };
         return sandbox::run_interactive(program, store.work(), &plan);
     }
     bail!("{} has no packages, and so no shell", manifest.name)
@@ -239,19 +240,18 @@ struct Assembly<'a> {
     manifest: &'a Manifest,
     lock: &'a Lock,
     installation: &'a dyn Installation,
-    /// How many checkouts and folders of changes there were.
+    /// How many folders of changes there were.
     count: Cell<usize>,
 }
 
 impl Assembly<'_> {
-    /// Asks the planner, if there is one, for the rounds.
-    fn rounds(&self, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
+    /// Asks the planner, if there is one, for the rounds; `layers` shows its root, much of which is in the first round's, too.
+    fn rounds(&self, layers: &mut Layers<'_>, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
         let Some(planner) = self.installation.planner() else { return self.installation.rounds(None) };
-        let tree = merge_alone(self.store, self.installation, &planner.packages)?.tree;
-        let lower = self.check_out(&tree)?;
+        layers.show(&merge_alone(self.store, self.installation, &planner.packages)?.tree.root)?;
         let files = planner.files.iter();
         let plan = Plan {
-            root: Root::ReadOnly(lower.clone()),
+            root: Root::ReadOnly(layers.folders()[0].clone()),
             binds: Vec::new(),
             temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
             steps: vec![step(planner.script, self.lock.date)],
@@ -263,7 +263,6 @@ impl Assembly<'_> {
             told.extend([line, "\n"]);
         })
         .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
-        self.store.discard(lower);
         self.installation.rounds(Some(&told))
     }
 
@@ -289,24 +288,19 @@ impl Assembly<'_> {
     /// Folders for a round's changes: room for a generous guess of them, as much again as the packages' files take.
     fn scratch(&self) -> Result<Scratch> {
         let expected = (256 << 20) + self.lock.packages.iter().map(|p| p.size).sum::<u64>();
-        Scratch::new(self.new_folder("changes"), expected)
-    }
-
-    /// The name of a new folder of this run.
-    fn new_folder(&self, kind: &str) -> PathBuf {
         self.count.set(self.count.get() + 1);
-        self.store.work().join(format!("{kind}-{}", self.count.get()))
+        Scratch::new(self.store.work().join(format!("changes-{}", self.count.get())), expected)
     }
 
-    /// What scripts see below their changes.
-    fn check_out(&self, tree: &Tree) -> Result<PathBuf> {
-        let lower = self.new_folder("tree");
-        store::check_out(self.store, &tree.root, &lower)?;
-        Ok(lower)
-    }
-
-    /// Plans the sandbox over a tree that is checked out to `lower`.
-    fn plan(&self, round: &Round, tree: &Tree, lower: &Path, scratch: &Scratch, steps: Vec<Step>) -> Result<Plan> {
+    /// Plans the sandbox over a tree that `layers` show.
+    fn plan(
+        &self,
+        round: &Round,
+        tree: &Tree,
+        layers: &Layers<'_>,
+        scratch: &Scratch,
+        steps: Vec<Step>,
+    ) -> Result<Plan> {
         // The top of the overlay shows the attributes of its upper layer.
         store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
         let guards = self.installation.guards().into_iter();
@@ -314,7 +308,7 @@ impl Assembly<'_> {
         let hooks = settings::hook_files(self.manifest);
         let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));
         Ok(Plan {
-            root: Root::Overlay { lower: lower.to_owned(), upper: scratch.upper(), work: scratch.work() },
+            root: Root::Overlay { lower: layers.folders().to_vec(), upper: scratch.upper(), work: scratch.work() },
             binds: Vec::new(),
             temporary_files: guards
                 .chain(hooks)

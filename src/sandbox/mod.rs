@@ -42,8 +42,8 @@ pub struct Plan {
 pub enum Root {
     /// An overlay: all changes go to `upper`.
     Overlay {
-        /// A checkout; never changed.
-        lower: PathBuf,
+        /// Checkouts, the topmost first; never changed.
+        lower: Vec<PathBuf>,
         /// Where changes go.
         upper: PathBuf,
         /// overlayfs's own folder, beside `upper`.

@@ -107,13 +107,17 @@ fn mount_proc(proc: &Path) -> Result<()> {
     mount_remount(proc, MountFlags::BIND | MountFlags::RDONLY | flags, c"").with_context(failed)
 }
 
-/// Through the new mount interface, whose values need no escapes for commas.
-fn mount_overlay(lower: &Path, upper: &Path, work: &Path, target: &Path) -> Result<()> {
+/// Through the new mount interface, whose values need no escapes for commas, but are short (`fsconfig` in Linux takes 255
+/// bytes): so paths in the first layer's folder are given from there.
+fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<()> {
+    let folder = lower.first().and_then(|path| path.parent()).context("an overlay needs a lower layer")?;
+    let relative = |path: &Path| escape(path.strip_prefix(folder).unwrap_or(path));
     let mount_it = || -> Result<()> {
+        std::env::set_current_dir(folder)?;
         let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_set_string(&fs, "lowerdir", escape(lower))?;
-        fsconfig_set_string(&fs, "upperdir", escape(upper))?;
-        fsconfig_set_string(&fs, "workdir", escape(work))?;
+        fsconfig_set_string(&fs, "lowerdir", lower.iter().map(|path| relative(path)).collect::<Vec<_>>().join(":"))?;
+        fsconfig_set_string(&fs, "upperdir", relative(upper))?;
+        fsconfig_set_string(&fs, "workdir", relative(work))?;
         fsconfig_set_flag(&fs, "userxattr")?;
         // Changes are read back right after, so they need not survive a power failure. Since Linux 5.10.
         let _ = fsconfig_set_flag(&fs, "volatile");
@@ -126,9 +130,8 @@ fn mount_overlay(lower: &Path, upper: &Path, work: &Path, target: &Path) -> Resu
 }
 
 /// overlayfs separates lower layers by colons.
-fn escape(path: &Path) -> PathBuf {
-    let text = path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
-    PathBuf::from(text)
+fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:")
 }
 
 /// A /dev with the few devices that every program may count on.

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 
 use super::tree::Directory;
 use super::{Attributes, Leaf, Store};
@@ -14,6 +14,77 @@ use super::{Attributes, Leaf, Store};
 /// Checks a directory out to `target`, which must not exist. Devices are left out: no unprivileged user can make them.
 pub fn check_out(store: &Store, dir: &Directory, target: &Path) -> Result<()> {
     write_directory(&store.objects, dir, target).with_context(|| format!("cannot check out to {}", target.display()))
+}
+
+/// The most folders that [`Layers`] stacks: their names have to fit in one option of a mount, and each is one more to look
+/// through for every path.
+const MOST_LAYERS: usize = 12;
+
+/// A tree that changes, checked out: what differs from the tree before is a folder of its own, for overlayfs to stack on those
+/// below it (whiteouts in Documentation/filesystems/overlayfs.rst in Linux).
+#[derive(Debug)]
+pub struct Layers<'a> {
+    store: &'a Store,
+    folders: Vec<PathBuf>,
+    /// What the folders show together.
+    shown: Directory,
+    count: usize,
+}
+
+impl<'a> Layers<'a> {
+    /// No layer yet.
+    pub fn new(store: &'a Store) -> Self {
+        Self { store, folders: Vec::new(), shown: Directory::new(0o755), count: 0 }
+    }
+
+    /// Makes the layers show a tree.
+    pub fn show(&mut self, root: &Directory) -> Result<()> {
+        if self.folders.len() == MOST_LAYERS {
+            self.discard();
+        }
+        if !self.folders.is_empty() && self.shown == *root {
+            return Ok(());
+        }
+        self.count += 1;
+        let folder = self.store.work().join(format!("layer-{}", self.count));
+        match self.folders.as_slice() {
+            [] => check_out(self.store, root, &folder)?,
+            _ => write_difference(&self.store.objects, &self.shown, root, &folder)
+                .with_context(|| format!("cannot check out to {}", folder.display()))?,
+        }
+        self.folders.insert(0, folder);
+        self.shown.clone_from(root);
+        Ok(())
+    }
+
+    /// The folders, the topmost first.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// Removes the folders in the background.
+    pub fn discard(&mut self) {
+        self.folders.drain(..).for_each(|folder| self.store.discard(folder));
+    }
+}
+
+/// What makes the directory `new` of the directory `old` where `target` lies above it.
+fn write_difference(objects: &Path, old: &Directory, new: &Directory, target: &Path) -> Result<()> {
+    rustix::fs::mkdirat(CWD, target, Mode::from_raw_mode(0o700))?;
+    for (name, leaf) in new.files.iter().filter(|(name, leaf)| old.files.get(*name) != Some(leaf)) {
+        write_file(objects, *leaf, &target.join(name))?;
+    }
+    for name in old.files.keys().chain(old.directories.keys()) {
+        if !new.files.contains_key(name) && !new.directories.contains_key(name) {
+            rustix::fs::mknodat(CWD, target.join(name), FileType::CharacterDevice, Mode::empty(), 0)?;
+        }
+    }
+    new.directories.par_iter().try_for_each(|(name, child)| match old.directories.get(name) {
+        Some(before) if before == child => Ok(()),
+        Some(before) => write_difference(objects, before, child, &target.join(name)),
+        None => write_directory(objects, child, &target.join(name)),
+    })?;
+    set_directory_attributes(target, &new.attributes)
 }
 
 fn write_directory(objects: &Path, dir: &Directory, target: &Path) -> Result<()> {
