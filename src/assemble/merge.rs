@@ -49,6 +49,8 @@ pub struct Merger<'a> {
     implied: HashSet<String>,
     /// Paths each package lost to another.
     lost: Vec<BTreeSet<String>>,
+    /// Links at the top of the root that came before what is below them.
+    aliases: BTreeSet<String>,
     /// Targets of the packages' symbolic links by object.
     targets: HashMap<Sha256, String>,
     /// Where the folder of a member turned out to be.
@@ -58,16 +60,12 @@ pub struct Merger<'a> {
 }
 
 impl<'a> Merger<'a> {
-    /// An empty root with the links that come first.
-    pub fn new(installation: &'a dyn Installation, store: &Store, writer: &'a ObjectWriter) -> Result<Self> {
-        let packages = installation.packages();
-        let links = packages.iter().flat_map(|p| &p.records).filter_map(|r| match (&r.member.kind, r.object) {
-            (MemberKind::Symlink(target), Some(object)) => Some((object, target.clone())),
-            _ => None,
-        });
-        let mut merger = Self {
-            targets: links.collect(),
-            lost: vec![BTreeSet::new(); packages.len()],
+    /// An empty root.
+    pub fn new(installation: &'a dyn Installation, store: &Store, writer: &'a ObjectWriter) -> Self {
+        Self {
+            aliases: BTreeSet::new(),
+            targets: HashMap::new(),
+            lost: vec![BTreeSet::new(); installation.packages().len()],
             tree: Tree { root: Directory::new(0o755), extras: crate::store::Extras::default() },
             owners: HashMap::new(),
             implied: HashSet::new(),
@@ -76,11 +74,7 @@ impl<'a> Merger<'a> {
             reader: store.reader(),
             installation,
             writer,
-        };
-        for (name, target) in installation.aliases() {
-            merger.add_alias(&name, &target)?;
         }
-        Ok(merger)
     }
 
     /// Merges the packages of a round, with what the database says then.
@@ -88,6 +82,15 @@ impl<'a> Merger<'a> {
         self.folders.clear();
         self.implied.clear();
         self.diversions.clear();
+        let packages = self.installation.packages();
+        let records = round.unpack.iter().flat_map(|i| packages[*i].records());
+        self.targets.extend(records.filter_map(|r| match (&r.member.kind, r.object) {
+            (MemberKind::Symlink(target), Some(object)) => Some((object, target.clone())),
+            _ => None,
+        }));
+        for (name, target) in self.installation.aliases(&round.unpack) {
+            self.add_alias(&name, &target)?;
+        }
         let diversions = self.installation.diversions(&|path| self.read(path))?;
         for Diversion { from, to, by } in diversions {
             let from = self.resolve_folder(from.trim_start_matches('/'))?;
@@ -95,7 +98,7 @@ impl<'a> Merger<'a> {
             self.diversions.insert(from, (to, by));
         }
         for package in &round.unpack {
-            for record in &self.installation.packages()[*package].records {
+            for record in self.installation.packages()[*package].records() {
                 if record.member.part == Part::Data {
                     self.add(*package, record, round.in_place)?;
                 }
@@ -131,7 +134,11 @@ impl<'a> Merger<'a> {
         self.targets.get(&object).cloned().or_else(read)
     }
 
+    /// Makes a link at the top of the root, unless something is there, or was and a script took it away.
     fn add_alias(&mut self, name: &str, target: &str) -> Result<()> {
+        if !self.aliases.insert(name.to_owned()) || self.tree.root.directories.contains_key(name) {
+            return Ok(());
+        }
         let attributes = Attributes { uid: 0, gid: 0, mode: 0o120_777, xattrs: BTreeMap::new() };
         let object = self.writer.write(&attributes, Content::Symlink(target))?;
         self.targets.insert(object, target.to_owned());

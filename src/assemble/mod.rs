@@ -10,9 +10,9 @@ mod settings;
 
 pub use merge::Merged;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -21,10 +21,10 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::error::Hint;
-use crate::import::{self, Commits};
+use crate::import::{self, Imports};
 use crate::lock::{Lock, Package};
 use crate::manifest::{AddedFile, Group, HookPoint, Manifest, System, User};
-use crate::package::{Format, Installation, Part, Round, Script, Unpacked};
+use crate::package::{Act, Format, Installation, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
 use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, Layers, NewCommit, Store, Tree};
@@ -88,35 +88,32 @@ pub fn cached(store: &Store, key: Sha256) -> Result<Option<Sha256>> {
     store.resolve(&store::cache_ref(STAGE, key))
 }
 
-/// Makes the configured tree from imported packages and commits it under its key. `program` is this program's file.
+/// Makes the configured tree and commits it under its key, from packages that may still be on their way. `program` is this
+/// program's file.
 pub fn run(
     store: &Store,
     program: &Path,
     manifest: &Manifest,
     lock: &Lock,
-    commits: &Commits,
+    imports: &Imports<'_>,
     progress: &dyn Progress,
 ) -> Result<(Sha256, Tree)> {
-    let installation = open(store, lock.format, &lock.packages, commits)?;
+    let installation = open(lock.format, &lock.packages, imports)?;
     let installation = installation.as_ref();
     let writer = store.writer();
-    let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
+    let mut assembly = Assembly::new(store, program, manifest, lock, imports, installation);
     let task = progress.task("configure", Unit::Items, 0);
     let mut on_line = |line: &str| progress.detail(line);
-    let mut layers = Layers::new(store);
-    let rounds = assembly.rounds(&mut layers, &mut on_line)?;
-    let mut merger = Merger::new(installation, store, &writer)?;
+    let rounds = assembly.rounds(&mut on_line)?;
+    let mut merger = Merger::new(installation, store, &writer);
     for round in &rounds {
-        merger.merge(round)?;
-        layers.show(&merger.tree.root)?;
-        let scratch = assembly.scratch()?;
-        let plan = assembly.plan(round, &merger.tree, &layers, &scratch, assembly.steps(round, &rounds)?)?;
+        let (plan, scratch) = assembly.prepare(&mut merger, round, &rounds)?;
         sandbox::run(program, store.work(), &plan, &mut on_line)
             .with_context(|| format!("cannot configure {}", manifest.name))
             .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
         store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
     }
-    layers.discard();
+    assembly.layers.discard();
     drop(task);
     let mut tree = merger.tree;
     normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue())?;
@@ -134,36 +131,33 @@ pub fn run(
 }
 
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
-pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, commits: &Commits) -> Result<i32> {
-    let installation = open(store, lock.format, &lock.packages, commits)?;
+pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, imports: &Imports<'_>) -> Result<i32> {
+    let installation = open(lock.format, &lock.packages, imports)?;
     let installation = installation.as_ref();
     let writer = store.writer();
-    let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
-    let mut layers = Layers::new(store);
-    let rounds = assembly.rounds(&mut layers, &mut |_| ())?;
-    let mut merger = Merger::new(installation, store, &writer)?;
+    let mut assembly = Assembly::new(store, program, manifest, lock, imports, installation);
+    let rounds = assembly.rounds(&mut |_| ())?;
+    let mut merger = Merger::new(installation, store, &writer);
     for (number, round) in rounds.iter().enumerate() {
-        merger.merge(round)?;
-        layers.show(&merger.tree.root)?;
+        let (mut plan, mut scratch) = assembly.prepare(&mut merger, round, &rounds)?;
         if number + 1 < rounds.len() {
-            let scratch = assembly.scratch()?;
-            let plan = assembly.plan(round, &merger.tree, &layers, &scratch, assembly.steps(round, &rounds)?)?;
             match sandbox::run(program, store.work(), &plan, &mut |_| ()) {
                 Ok(()) => {
                     store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
                     continue;
                 }
-                // It fails again in sight of the shell.
-                Err(e) if e.is::<StepFailed>() => {}
+                // It fails again in sight of the shell, without what it changed before.
+                Err(e) if e.is::<StepFailed>() => {
+                    scratch = assembly.scratch(&merger.tree)?;
+                    plan.root = assembly.root(&scratch);
+                }
                 Err(e) => return Err(e),
             }
         }
         let command = vec!["/bin/sh".to_owned(), "-i".to_owned()];
         let script = Script { label: "the shell".to_owned(), command, environment: Vec::new() };
-        let mut steps = assembly.steps(round, &rounds)?;
-        steps.push(Step { input: Input::Inherit, ..step(script, lock.date) });
-        let scratch = assembly.scratch()?;
-        let plan = Plan { interactive: true, ..assembly.plan(round, &merger.tree, &layers, &scratch, steps)? };
+        plan.steps.push(Step { input: Input::Inherit, ..step(script, lock.date) });
+        plan.interactive = true;
         return sandbox::run_interactive(program, store.work(), &plan);
     }
     bail!("{} has no packages, and so no shell", manifest.name)
@@ -171,16 +165,19 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, co
 
 /// Imported packages in one tree, none of whose scripts has run: a set of programs, not a system.
 pub fn merged(store: &Store, format: Format, packages: &[Package]) -> Result<Merged> {
-    let commits = import::look_up(store, format, &packages.iter().collect::<Vec<_>>())?.commits;
-    let installation = open(store, format, packages, &commits)?;
+    let found = import::look_up(store, format, &packages.iter().collect::<Vec<_>>())?;
+    let no_file = |_| PathBuf::new();
+    let imports = Imports::new(store, format, found, &no_file)?;
+    let installation = open(format, packages, &imports)?;
     let all = installation.order();
+    load(&imports, packages, installation.as_ref(), all)?;
     merge_alone(store, installation.as_ref(), all)
 }
 
 /// The merged tree of some packages ahead of all scripts.
 fn merge_alone(store: &Store, installation: &dyn Installation, packages: &[usize]) -> Result<Merged> {
     let writer = store.writer();
-    let mut merger = Merger::new(installation, store, &writer)?;
+    let mut merger = Merger::new(installation, store, &writer);
     merger.merge(&Round { register: packages.to_vec(), unpack: packages.to_vec(), ..Round::default() })?;
     Ok(merger.into_merged())
 }
@@ -202,56 +199,75 @@ pub fn publish(store: &Store, manifest: &Manifest, lock: &Lock, commit: Sha256) 
     Ok(commits[0])
 }
 
-/// Reads what the store knows of the packages.
-fn open(store: &Store, format: Format, packages: &[Package], commits: &Commits) -> Result<Box<dyn Installation>> {
-    // The repository object belongs to one thread: what it is needed for comes first.
-    let index = |package: &Package| {
-        let commit = commits.get(&package.sha256).with_context(|| format!("{} is not imported", package.describe()))?;
-        import::index_object(store, *commit)
-    };
-    let indexes: Vec<_> = packages.iter().map(index).collect::<Result<_>>()?;
-    let reader = store.reader();
-    let unpacked = packages.par_iter().zip(indexes).map(|(package, index)| {
-        let records = import::read_index(&reader, index)?;
-        let mut control = BTreeMap::new();
-        for record in records.iter().filter(|r| r.member.part == Part::Control) {
-            if let Some(object) = record.object
-                && format.control_files().contains(&record.member.path.as_str())
-            {
-                let text = String::from_utf8_lossy(&reader.read(object)?).into_owned();
-                control.insert(record.member.path.clone(), text);
-            }
-        }
+/// Reads the packages' control files.
+fn open(format: Format, packages: &[Package], imports: &Imports<'_>) -> Result<Box<dyn Installation>> {
+    let unpacked = packages.par_iter().map(|package| {
         let (name, architecture, depends) =
             (package.name.clone(), package.architecture.clone(), package.depends.clone());
-        Ok(Unpacked { name, architecture, depends, records, control, asked: package.asked.is_some() })
+        let (control, asked) = (imports.control(package, format.control_files())?, package.asked.is_some());
+        Ok(Unpacked { name, architecture, depends, members: OnceLock::new(), control, asked })
     });
     format.installation(unpacked.collect::<Result<_>>()?)
+}
+
+/// Waits for some of the packages and reads their records.
+fn load(imports: &Imports<'_>, packages: &[Package], installation: &dyn Installation, wanted: &[usize]) -> Result<()> {
+    imports.hurry(&wanted.iter().map(|i| &packages[*i]).collect::<Vec<_>>());
+    wanted.par_iter().try_for_each(|i| {
+        let members = &installation.packages()[*i].members;
+        if members.get().is_none() {
+            // Another thread has set the same.
+            let _ = members.set(imports.records(&packages[*i])?);
+        }
+        Ok(())
+    })
 }
 
 fn temporary_file(path: &str, mode: u32, content: &str) -> TemporaryFile {
     TemporaryFile { path: path.into(), mode, content: content.to_owned() }
 }
 
-/// What making one root goes by.
-struct Assembly<'a> {
+/// A root in the making.
+struct Assembly<'a, 'p> {
     store: &'a Store,
     program: &'a Path,
     manifest: &'a Manifest,
     lock: &'a Lock,
+    imports: &'a Imports<'p>,
     installation: &'a dyn Installation,
+    /// The root as scripts find it.
+    layers: Layers<'a>,
+    /// The packages that the database was told of.
+    told: Vec<usize>,
     /// How many folders of changes there were.
-    count: Cell<usize>,
+    count: usize,
 }
 
-impl Assembly<'_> {
-    /// Asks the planner, if there is one, for the rounds; `layers` shows its root, much of which is in the first round's, too.
-    fn rounds(&self, layers: &mut Layers<'_>, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
+impl<'a, 'p> Assembly<'a, 'p> {
+    fn new(
+        store: &'a Store,
+        program: &'a Path,
+        manifest: &'a Manifest,
+        lock: &'a Lock,
+        imports: &'a Imports<'p>,
+        installation: &'a dyn Installation,
+    ) -> Self {
+        let layers = Layers::new(store);
+        Self { store, program, manifest, lock, imports, installation, layers, told: Vec::new(), count: 0 }
+    }
+
+    fn load(&self, packages: &[usize]) -> Result<()> {
+        load(self.imports, &self.lock.packages, self.installation, packages)
+    }
+
+    /// Asks the planner, if there is one, for the rounds. Much of its root is in the first round's, too.
+    fn rounds(&mut self, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
         let Some(planner) = self.installation.planner() else { return self.installation.rounds(None) };
-        layers.show(&merge_alone(self.store, self.installation, &planner.packages)?.tree.root)?;
+        self.load(&planner.packages)?;
+        self.layers.show(&merge_alone(self.store, self.installation, &planner.packages)?.tree.root)?;
         let files = planner.files.iter();
         let plan = Plan {
-            root: Root::ReadOnly(layers.folders()[0].clone()),
+            root: Root::ReadOnly(self.layers.folders()[0].clone()),
             binds: Vec::new(),
             temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
             steps: vec![step(planner.script, self.lock.date)],
@@ -266,9 +282,31 @@ impl Assembly<'_> {
         self.installation.rounds(Some(&told))
     }
 
+    /// Merges the packages of a round and plans its sandbox, whose changes go to the scratch folders.
+    fn prepare(&mut self, merger: &mut Merger<'_>, round: &Round, rounds: &[Round]) -> Result<(Plan, Scratch)> {
+        self.load(&round.register)?;
+        self.load(&round.unpack)?;
+        merger.merge(round)?;
+        self.layers.show(&merger.tree.root)?;
+        let scratch = self.scratch(&merger.tree)?;
+        let guards = self.installation.guards().into_iter();
+        let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
+        let hooks = settings::hook_files(self.manifest);
+        let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));
+        let mut plan = Plan {
+            root: self.root(&scratch),
+            binds: Vec::new(),
+            temporary_files: guards.chain(hooks).collect(),
+            steps: Vec::new(),
+            interactive: false,
+        };
+        self.add_steps(&mut plan, round, rounds)?;
+        Ok((plan, scratch))
+    }
+
     /// The scripts of a round. Before the first one's come the manifest's first hooks, after the last one's its accounts,
     /// settings and other hooks; its answers come before any package of the round that can take them asks.
-    fn steps(&self, round: &Round, rounds: &[Round]) -> Result<Vec<Step>> {
+    fn add_steps(&mut self, plan: &mut Plan, round: &Round, rounds: &[Round]) -> Result<()> {
         let is = |other: Option<&Round>| other.is_some_and(|other| std::ptr::eq(other, round));
         let manifest = self.manifest;
         let mut scripts = Vec::new();
@@ -276,47 +314,40 @@ impl Assembly<'_> {
             scripts.extend(settings::hooks(manifest, HookPoint::Unpacked));
         }
         scripts.extend(self.installation.answers(&manifest.system.debconf, round)?);
-        scripts.extend(round.scripts.iter().cloned());
+        for act in &round.acts {
+            match act {
+                Act::Run(script) => scripts.push(script.clone()),
+                Act::Tell(packages) => {
+                    let told = self.installation.tell(packages, &self.told);
+                    self.told.extend(packages);
+                    let files = told.files.iter().map(|(path, content)| temporary_file(path, 0o644, content));
+                    plan.temporary_files.extend(files);
+                    scripts.extend(told.scripts);
+                }
+            }
+        }
         if is(rounds.last()) {
             scripts.extend(accounts::account_scripts(manifest));
             scripts.extend(settings::scripts(&manifest.system));
             scripts.extend(settings::hooks(manifest, HookPoint::Configured));
         }
-        Ok(scripts.into_iter().map(|script| step(script, self.lock.date)).collect())
+        plan.steps.extend(scripts.into_iter().map(|script| step(script, self.lock.date)));
+        Ok(())
     }
 
-    /// Folders for a round's changes: room for a generous guess of them, as much again as the packages' files take.
-    fn scratch(&self) -> Result<Scratch> {
+    /// Folders for changes of a tree: room for a generous guess of them, as much again as the packages' files take.
+    fn scratch(&mut self, tree: &Tree) -> Result<Scratch> {
         let expected = (256 << 20) + self.lock.packages.iter().map(|p| p.size).sum::<u64>();
-        self.count.set(self.count.get() + 1);
-        Scratch::new(self.store.work().join(format!("changes-{}", self.count.get())), expected)
-    }
-
-    /// Plans the sandbox over a tree that `layers` show.
-    fn plan(
-        &self,
-        round: &Round,
-        tree: &Tree,
-        layers: &Layers<'_>,
-        scratch: &Scratch,
-        steps: Vec<Step>,
-    ) -> Result<Plan> {
+        self.count += 1;
+        let scratch = Scratch::new(self.store.work().join(format!("changes-{}", self.count)), expected)?;
         // The top of the overlay shows the attributes of its upper layer.
         store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
-        let guards = self.installation.guards().into_iter();
-        let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
-        let hooks = settings::hook_files(self.manifest);
-        let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));
-        Ok(Plan {
-            root: Root::Overlay { lower: layers.folders().to_vec(), upper: scratch.upper(), work: scratch.work() },
-            binds: Vec::new(),
-            temporary_files: guards
-                .chain(hooks)
-                .chain(round.files.iter().map(|(path, content)| temporary_file(path, 0o644, content)))
-                .collect(),
-            steps,
-            interactive: false,
-        })
+        Ok(scratch)
+    }
+
+    /// The layers with room for changes.
+    fn root(&self, scratch: &Scratch) -> Root {
+        Root::Overlay { lower: self.layers.folders().to_vec(), upper: scratch.upper(), work: scratch.work() }
     }
 }
 

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use compose::arch::Architecture;
 use compose::digest::Sha256;
 use compose::finalize::{self, Artifact};
-use compose::import::{self, Commits, LookUp};
+use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
 use compose::progress::Progress;
-use compose::store::{PendingRefs, Store, Tree};
+use compose::store::{Store, Tree};
 use compose::{assemble, fetch};
 
 use super::fetch::fetch_files;
@@ -90,15 +90,17 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     Ok(Answer::Yes)
 }
 
-/// What [`obtain`] did.
-pub struct Obtained {
-    /// The commits of all packages asked for.
-    pub commits: Commits,
-    /// The refs of those imported now, to be set.
-    pub pending: Option<PendingRefs>,
-    fetched: usize,
-    imported: usize,
-    reused: usize,
+/// Looks packages up and fetches the files of those that the store does not have; gives the number of files fetched.
+pub fn find<'a>(
+    store: &Store,
+    manifest: &Manifest,
+    lock: &Lock,
+    packages: &[&'a Package],
+    settings: &Settings,
+) -> Result<(LookUp<'a>, usize)> {
+    let found = import::look_up(store, lock.format, packages)?;
+    let fetched = if found.missing.is_empty() { 0 } else { fetch_files(manifest, &found.missing, settings)?.fetched };
+    Ok((found, fetched))
 }
 
 /// Fetches and imports those of the packages that the store does not have.
@@ -108,19 +110,15 @@ pub fn obtain(
     lock: &Lock,
     packages: &[&Package],
     settings: &Settings,
-) -> Result<Obtained> {
-    let LookUp { mut commits, missing } = import::look_up(store, lock.format, packages)?;
-    let (reused, imported) = (commits.len(), missing.len());
-    let (mut fetched, mut pending) = (0, None);
-    if !missing.is_empty() {
-        fetched = fetch_files(manifest, &missing, settings)?.fetched;
+) -> Result<()> {
+    let (found, _) = find(store, manifest, lock, packages, settings)?;
+    if !found.missing.is_empty() {
         let root = store.root();
         let file_of = |sha256: Sha256| fetch::file_path(root, &sha256);
-        let (new, refs) = import::run(store, lock.format, &missing, &file_of, &settings.terminal)?;
-        commits.extend(new);
-        pending = Some(refs);
+        let (_, pending) = import::run(store, lock.format, &found.missing, &file_of, &settings.terminal)?;
+        store.set_refs(pending)?;
     }
-    Ok(Obtained { commits, pending, fetched, imported, reused })
+    Ok(())
 }
 
 /// The commit of the configured tree, and the tree itself when it had to be made.
@@ -135,15 +133,26 @@ fn configure(
         return Ok((commit, None));
     }
     let packages: Vec<_> = lock.packages.iter().collect();
-    let obtained = summary.time("import", || obtain(store, manifest, lock, &packages, settings))?;
-    let Obtained { commits, pending, fetched, imported, reused } = obtained;
+    let (found, fetched) = summary.time("fetch", || find(store, manifest, lock, &packages, settings))?;
+    let (reused, imported) = (found.commits.len(), found.missing.len());
     summary.note(format!("{fetched} packages fetched, {imported} imported, {reused} reused"));
-    let made = summary
-        .time("assemble", || assemble::run(store, &settings::program()?, manifest, lock, &commits, &settings.terminal));
+    let (root, program) = (store.root(), settings::program()?);
+    let file_of = |sha256: Sha256| fetch::file_path(root, &sha256);
+    let imports = Imports::new(store, lock.format, found, &file_of)?;
+    let run = || imports.run(&settings.terminal);
+    let (made, brought) = std::thread::scope(|scope| {
+        // Early scripts run while late packages are imported.
+        let bringing = (imported > 0).then(|| scope.spawn(run));
+        let assemble = || assemble::run(store, &program, manifest, lock, &imports, &settings.terminal);
+        let made = summary.time("import and assemble", assemble);
+        (made, bringing.map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the import panicked")))))
+    });
     // Imported packages stay, whatever became of the rest.
-    let kept = pending.map_or(Ok(()), |pending| store.set_refs(pending));
+    if let Some((_, pending)) = brought.transpose()? {
+        store.set_refs(pending)?;
+    }
     let (commit, tree) = made?;
-    kept.map(|()| (commit, Some(tree)))
+    Ok((commit, Some(tree)))
 }
 
 /// What a build made, or found made.
@@ -174,8 +183,7 @@ pub fn build(
     for format in arguments.formats(manifest) {
         if format == OutputFormat::RootImg && finalize::is_due(&request, format)? {
             let packages: Vec<_> = lock.tools.iter().collect();
-            let tools = summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
-            tools.pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
+            summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
         }
         let artifact = summary.time("finalize", || finalize::run(&request, format, &mut tree, &settings.terminal))?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));

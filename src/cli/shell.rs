@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
+use compose::import::{self, Imports};
 use compose::store::Store;
-use compose::{assemble, lock};
+use compose::{assemble, fetch, lock};
 
 use super::manifests::OneManifest;
 use super::settings::{self, Settings};
@@ -22,7 +23,10 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let lock = lock::load(&manifest, &architecture)?;
     let store = Store::open(&settings.store)?;
     let packages: Vec<_> = lock.packages.iter().collect();
-    let obtained = build::obtain(&store, &manifest, &lock, &packages, settings)?;
-    obtained.pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
-    assemble::shell(&store, &settings::program()?, &manifest, &lock, &obtained.commits).map(Answer::Code)
+    build::obtain(&store, &manifest, &lock, &packages, settings)?;
+    let found = import::look_up(&store, lock.format, &packages)?;
+    let root = store.root();
+    let file_of = |sha256| fetch::file_path(root, &sha256);
+    let imports = Imports::new(&store, lock.format, found, &file_of)?;
+    assemble::shell(&store, &settings::program()?, &manifest, &lock, &imports).map(Answer::Code)
 }

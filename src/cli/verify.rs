@@ -58,8 +58,7 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     let built = build::build(&arguments.build, manifest, lock, settings, &store)?;
     let packages = imported(lock, &formats);
     // A build that had its results already may lack what they were made of.
-    let obtained = build::obtain(&store, manifest, lock, &packages, settings)?;
-    obtained.pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
+    build::obtain(&store, manifest, lock, &packages, settings)?;
     fetch_files(manifest, &packages, settings)?;
 
     let own = match &arguments.second_store {

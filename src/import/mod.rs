@@ -4,20 +4,22 @@
 //! JSON line per member in the package's order, with all that ostree's objects cannot hold: modification times, owner
 //! names, hard links, devices. No policy is applied here.
 
-use std::cmp::Reverse;
+mod queue;
+
+pub use queue::{FileOf, Imports};
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::lock;
 use crate::package::{Format, Member, MemberKind, MemberSink, Part, Record};
-use crate::progress::{Progress, Unit};
+use crate::progress::Progress;
 use crate::store::{
     self, Attributes, Content, Directory, NewCommit, ObjectReader, ObjectWriter, PendingRefs, Store, Tree,
 };
@@ -51,34 +53,16 @@ pub fn look_up<'a>(store: &Store, format: Format, packages: &[&'a lock::Package]
     Ok(found)
 }
 
-/// Imports packages in parallel; `file_of` tells where a package's file is. Each file is checked against its SHA-256
-/// before anything of it is parsed. The commits can be used at once; their refs are the caller's to set.
+/// Imports packages in parallel; see [`Imports`]. The commits can be used at once; their refs are the caller's to set.
 pub fn run(
     store: &Store,
     format: Format,
     packages: &[&lock::Package],
-    file_of: &(dyn Fn(Sha256) -> PathBuf + Sync),
+    file_of: FileOf<'_>,
     progress: &dyn Progress,
 ) -> Result<(Commits, PendingRefs)> {
-    let mut packages = packages.to_vec();
-    // The largest first: the last one to end then ends soonest.
-    packages.sort_by_key(|p| (Reverse(p.size), p.sha256));
-    let task = progress.task("import", Unit::Bytes, packages.iter().map(|p| p.size).sum());
-    let writer = store.writer();
-    let roots: Vec<(Sha256, Sha256)> = packages
-        .par_iter()
-        .with_max_len(1)
-        .map(|package| {
-            let tree = import_file(&writer, format, &file_of(package.sha256), package.sha256)
-                .with_context(|| format!("cannot import {}", package.describe()))?;
-            task.advance(package.size);
-            writer.write_tree(&tree)
-        })
-        .collect::<Result<_>>()?;
-    let commits: Vec<_> = packages.iter().zip(roots).map(|(p, root)| new_commit(format, p.sha256, root)).collect();
-    let pending = store.write_commits(&commits)?;
-    let commits = packages.iter().zip(pending.refs()).map(|(package, (_, commit))| (package.sha256, *commit));
-    Ok((commits.collect(), pending))
+    let imports = Imports::new(store, format, LookUp { commits: Commits::new(), missing: packages.to_vec() }, file_of)?;
+    imports.run(progress)
 }
 
 /// The object that holds the index of an imported package.
@@ -88,9 +72,13 @@ pub fn index_object(store: &Store, commit: Sha256) -> Result<Sha256> {
 
 /// Reads a package's index.
 pub fn read_index(reader: &ObjectReader, index: Sha256) -> Result<Vec<Record>> {
-    let bytes = reader.read(index)?;
-    let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).context("a package's index is damaged")).collect()
+    records(&reader.read(index)?).collect()
+}
+
+/// The records of an index, each read when it is asked for.
+fn records(index: &[u8]) -> impl Iterator<Item = Result<Record>> {
+    let lines = index.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).context("a package's index is damaged"))
 }
 
 fn new_commit(format: Format, sha256: Sha256, root: (Sha256, Sha256)) -> NewCommit {
@@ -104,7 +92,8 @@ fn new_commit(format: Format, sha256: Sha256, root: (Sha256, Sha256)) -> NewComm
     }
 }
 
-fn import_file(writer: &ObjectWriter, format: Format, path: &PathBuf, sha256: Sha256) -> Result<Tree> {
+/// Opens a package's file once it is the one that the lock names.
+fn open_verified(path: &Path, sha256: Sha256) -> Result<File> {
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let (found, size) = Sha256::of_reader(&mut file).with_context(|| format!("cannot read {}", path.display()))?;
     if found != sha256 {
@@ -114,8 +103,13 @@ fn import_file(writer: &ObjectWriter, format: Format, path: &PathBuf, sha256: Sh
             path.display()
         );
     }
+    Ok(file)
+}
+
+/// Gives the package's tree and the object of its index.
+fn import_file(writer: &ObjectWriter, format: Format, path: &Path, sha256: Sha256) -> Result<(Tree, Sha256)> {
     let mut importer = Importer::new(writer);
-    format.unpack(&mut file, &mut importer)?;
+    format.unpack(&mut open_verified(path, sha256)?, &mut importer)?;
     importer.finish()
 }
 
@@ -136,12 +130,12 @@ impl<'a> Importer<'a> {
         Self { writer, root, objects: BTreeMap::new(), index: Vec::new() }
     }
 
-    /// Adds the index; gives the whole tree.
-    fn finish(mut self) -> Result<Tree> {
+    /// Adds the index; gives the whole tree and the index's object.
+    fn finish(mut self) -> Result<(Tree, Sha256)> {
         let attributes = Attributes { uid: 0, gid: 0, mode: 0o100_644, xattrs: BTreeMap::new() };
         let index = self.writer.write_bytes(&attributes, &self.index)?;
         self.root.files.insert("index".to_owned(), index);
-        Ok(Tree { root: self.root, extras: store::Extras::default() })
+        Ok((Tree { root: self.root, extras: store::Extras::default() }, index))
     }
 
     fn store_object(&mut self, member: &Member, content: &mut dyn Read) -> Result<Option<Sha256>> {

@@ -1,13 +1,14 @@
 //! What a package format must say for its packages to be installed together: the questions that assembly asks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use anyhow::Result;
 
 use super::Record;
 use crate::digest::Sha256;
 
-/// An imported package, ready to be merged.
+/// A package that is to be installed.
 #[derive(Clone, Debug)]
 pub struct Unpacked {
     /// Package name.
@@ -16,12 +17,22 @@ pub struct Unpacked {
     pub architecture: String,
     /// Names of the packages it depends on, as the lock has them.
     pub depends: Vec<String>,
-    /// Members of both parts, in the package's order.
-    pub records: Vec<Record>,
+    /// What [`Self::records`] gives, once the package is imported.
+    pub members: OnceLock<Vec<Record>>,
     /// Contents of the control files that the format asked for, by name.
     pub control: BTreeMap<String, String>,
     /// Whether it was asked for by itself, not as what another package needs.
     pub asked: bool,
+}
+
+impl Unpacked {
+    /// Members of both parts, in the package's order. To be asked for from when the package is to be merged.
+    ///
+    /// # Panics
+    /// When nobody waited for the package's import.
+    pub fn records(&self) -> &[Record] {
+        self.members.get().expect("a package is imported before it is merged")
+    }
 }
 
 /// A program of the packages that tells in which order they are to be installed.
@@ -44,6 +55,22 @@ pub struct Round {
     pub unpack: Vec<usize>,
     /// Whether members that have another place stand at their own, too.
     pub in_place: bool,
+    /// What is done then, in order.
+    pub acts: Vec<Act>,
+}
+
+/// A part of a round.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// The database is told that these packages are unpacked.
+    Tell(Vec<usize>),
+    /// A script runs.
+    Run(Script),
+}
+
+/// How the database is told something.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Told {
     /// Files in /tmp and /run of the scripts' sandbox: path and content.
     pub files: Vec<(String, String)>,
     /// The scripts, in order.
@@ -75,12 +102,15 @@ pub trait Installation: Sync {
     /// What tells in which order the packages are installed, where one of them can.
     fn planner(&self) -> Option<Planner>;
 
-    /// The parts of the installation, one after the other; `told` is what the planner printed, if there is one.
-    /// Errors when the packages cannot configure themselves.
+    /// The parts of the installation, one after the other; `told` is what the planner printed, if there is one. Like the
+    /// planner, this needs no package's records. Errors when the packages cannot configure themselves.
     fn rounds(&self, told: Option<&str>) -> Result<Vec<Round>>;
 
-    /// Symbolic links at the top of the root that exist before any package is merged: name and target.
-    fn aliases(&self) -> Vec<(String, String)>;
+    /// How the database is told that the packages `new` are unpacked, after those of `before`.
+    fn tell(&self, new: &[usize], before: &[usize]) -> Told;
+
+    /// Symbolic links at the top of the root that exist before these packages are merged: name and target.
+    fn aliases(&self, packages: &[usize]) -> Vec<(String, String)>;
 
     /// Where a member of a package is put, if not at its own path.
     fn place(&self, package: usize, path: &str) -> Option<String>;

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
 pub use install::{
-    DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Residue, Round, Script, Treatment,
-    Unpacked,
+    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Residue, Round, Script, Told,
+    Treatment, Unpacked,
 };
 
 use crate::arch::Architecture;
@@ -46,6 +46,13 @@ impl Format {
     pub fn unpack(self, file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
         match self {
             Self::Deb => deb::archive::unpack(file, sink),
+        }
+    }
+
+    /// As [`Self::unpack`], but of the control part only.
+    pub fn unpack_control(self, file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
+        match self {
+            Self::Deb => deb::archive::unpack_control(file, sink),
         }
     }
 

@@ -180,16 +180,7 @@ impl Store {
     /// Writes commits, whose refs are to be set by [`Self::set_refs`], and begins to make everything written so far
     /// durable in the background.
     pub fn write_commits(&self, commits: &[NewCommit]) -> Result<PendingRefs> {
-        let failed = || self.cannot_commit();
-        let mut refs = Vec::with_capacity(commits.len());
-        let writer = self.writer();
-        for commit in commits {
-            let checksum = writer.write_metadata(commit_variant(commit).data(), "commit").with_context(failed)?;
-            refs.push((commit.name.clone(), checksum));
-        }
-        let objects = File::open(&self.objects).with_context(failed)?;
-        let durable = std::thread::spawn(move || rustix::fs::syncfs(objects.as_fd()));
-        Ok(PendingRefs { refs, durable })
+        self.writer().write_commits(commits).with_context(|| self.cannot_commit())
     }
 
     /// Waits until the commits are durable, then points their refs to them in one transaction.
@@ -279,6 +270,20 @@ impl Drop for Store {
         {
             let _ = rustix::fs::syncfs(objects);
         }
+    }
+}
+
+impl ObjectWriter {
+    /// As [`Store::write_commits`], for threads.
+    pub fn write_commits(&self, commits: &[NewCommit]) -> Result<PendingRefs> {
+        let mut refs = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let checksum = self.write_metadata(commit_variant(commit).data(), "commit")?;
+            refs.push((commit.name.clone(), checksum));
+        }
+        let objects = self.open()?;
+        let durable = std::thread::spawn(move || rustix::fs::syncfs(objects.as_fd()));
+        Ok(PendingRefs { refs, durable })
     }
 }
 

@@ -200,6 +200,11 @@ impl ObjectWriter {
         Ok(checksum)
     }
 
+    /// The folder of objects.
+    pub(super) fn open(&self) -> Result<File> {
+        File::open(&self.objects).with_context(|| format!("cannot open {}", self.objects.display()))
+    }
+
     /// A file without a name, which vanishes unless it is given one (`O_TMPFILE` in open(2)).
     fn create(&self) -> Result<File> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;

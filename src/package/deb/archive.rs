@@ -13,13 +13,24 @@ use crate::package::{Member, MemberKind, MemberSink, Part};
 
 /// See [`crate::package::Format::unpack`].
 pub fn unpack(file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
+    unpack_members(file, &["debian-binary", "control.tar", "data.tar"], sink)
+}
+
+/// See [`crate::package::Format::unpack_control`].
+pub fn unpack_control(file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
+    unpack_members(file, &["debian-binary", "control.tar"], sink)
+}
+
+/// Reads as far as the last of these members of the archive.
+fn unpack_members(file: &mut File, members: &[&str], sink: &mut dyn MemberSink) -> Result<()> {
     file.rewind()?;
     let mut archive = ar::Archive::new(BufReader::with_capacity(1 << 16, file));
-    let mut expected = ["debian-binary", "control.tar", "data.tar"].into_iter().peekable();
-    while let Some(entry) = archive.next_entry() {
+    let mut expected = members.iter().copied().peekable();
+    while let Some(wanted) = expected.peek()
+        && let Some(entry) = archive.next_entry()
+    {
         let mut entry = entry.context("not a Debian package: no ar archive, or a truncated one")?;
         let name = String::from_utf8_lossy(entry.header().identifier()).trim_end_matches('/').to_owned();
-        let Some(wanted) = expected.peek() else { break };
         match name.strip_prefix(wanted) {
             Some("") if *wanted == "debian-binary" => check_version(&mut entry)?,
             Some(compression) if *wanted != "debian-binary" => {

@@ -38,7 +38,7 @@ pub(super) fn write(
         let name = database_name(package);
         let (path, content) = list_of(*i);
         add(path, content);
-        for record in &package.records {
+        for record in package.records() {
             let path = &record.member.path;
             if record.member.part == Part::Control
                 && path != "control"
@@ -111,7 +111,7 @@ const REMOVE: &str = "remove-on-upgrade";
 /// `info/NAME.list`: every path of the package that it still has, in its order.
 fn file_list(package: &Unpacked, lost: &BTreeSet<String>) -> String {
     let mut text = String::new();
-    for record in package.records.iter().filter(|r| r.member.part == Part::Data) {
+    for record in package.records().iter().filter(|r| r.member.part == Part::Data) {
         let path = &record.member.path;
         if path.is_empty() {
             text.push_str("/.\n");

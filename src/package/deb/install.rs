@@ -11,8 +11,8 @@ use super::relation::{self, Relation};
 use super::triggers;
 use crate::error::Hint;
 use crate::package::{
-    DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Treatment,
-    Unpacked,
+    Act, DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Told,
+    Treatment, Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
@@ -188,10 +188,10 @@ impl Installation for Deb {
     /// The links that packages ship to `usr/` at the top of the root, which have to be there before anything is put
     /// below them; all of merged /usr where `usr-is-merged` or `usrmerge` says so; and all of it in a set without
     /// `base-files`, which is no system but a set of tools.
-    fn aliases(&self) -> Vec<(String, String)> {
+    fn aliases(&self, packages: &[usize]) -> Vec<(String, String)> {
         let has = |name: &str| self.packages.iter().any(|p| p.name == name);
         let mut links: BTreeSet<&str> = BTreeSet::new();
-        for record in self.packages.iter().flat_map(|p| &p.records) {
+        for record in packages.iter().flat_map(|i| self.packages[*i].records()) {
             if let MemberKind::Symlink(target) = &record.member.kind
                 && record.member.part == Part::Data
                 && target.trim_start_matches('/').strip_prefix("usr/") == Some(&record.member.path)
@@ -250,7 +250,7 @@ impl Installation for Deb {
             .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
         let running = control(dpkg).get("Version").unwrap_or_default();
         let order = told.map_or_else(|| Ok(self.own_order()), |told| plan::read(&self.packages, told))?;
-        let mut rounds = Rounds::new(&self.packages, running);
+        let mut rounds = Rounds { packages: &self.packages, running, ..Rounds::default() };
         if !order.essential.is_empty() {
             rounds.at.register.clone_from(&order.essential);
             rounds.at.unpack.clone_from(&order.essential);
@@ -278,9 +278,31 @@ impl Installation for Deb {
                 Call::ConfigurePending => rounds.run(configure(&[], ["--pending".to_owned()])),
             }
         }
-        rounds.at.scripts.extend(self.apt_scripts(&order));
+        rounds.at.acts.extend(self.apt_scripts(&order).into_iter().map(Act::Run));
         rounds.end();
         Ok(rounds.done)
+    }
+
+    /// In dpkg's journal, a numbered file for each package, which the next call of dpkg takes in (`dbmodify` in dpkg's
+    /// sources).
+    fn tell(&self, new: &[usize], before: &[usize]) -> Told {
+        let mut told = Told::default();
+        let mut command = ["/bin/mv", "-t", "/var/lib/dpkg/updates"].map(str::to_owned).to_vec();
+        for (number, package) in (before.len()..).zip(new) {
+            let path = format!("/run/{number:05}");
+            told.files.push((path.clone(), database::unpacked(&self.packages[*package])));
+            command.push(path);
+        }
+        told.scripts.push(script("telling dpkg what is unpacked", command));
+        let [new, old] = [new, before].map(|indexes| indexes.iter().map(|i| &self.packages[*i]));
+        let activated = triggers::activated(new, old);
+        if !activated.is_empty() {
+            let path = format!("/run/triggers-{:05}", before.len());
+            let command = ["/bin/sh", "-c", "cat $0 >> /var/lib/dpkg/triggers/Unincorp", &path];
+            told.scripts.push(script("telling dpkg what is activated", command.map(str::to_owned).to_vec()));
+            told.files.push((path, activated));
+        }
+        told
     }
 
     /// debconf-set-selections(1).
@@ -315,6 +337,7 @@ impl Installation for Deb {
 }
 
 /// Rounds in the making.
+#[derive(Default)]
 struct Rounds<'a> {
     packages: &'a [Unpacked],
     /// dpkg's version.
@@ -323,15 +346,9 @@ struct Rounds<'a> {
     at: Round,
     /// Packages that were unpacked since the last script ran.
     new: Vec<usize>,
-    /// The packages that dpkg was told of.
-    told: Vec<usize>,
 }
 
-impl<'a> Rounds<'a> {
-    fn new(packages: &'a [Unpacked], running: &'a str) -> Self {
-        Self { packages, running, done: Vec::new(), at: Round::default(), new: Vec::new(), told: Vec::new() }
-    }
-
+impl Rounds<'_> {
     /// A package is unpacked: its preinst script runs, where it has one, then dpkg knows it as unpacked.
     fn unpack(&mut self, package: usize) {
         if let Some(preinst) = preinst(&self.packages[package], self.running) {
@@ -340,31 +357,12 @@ impl<'a> Rounds<'a> {
         self.new.push(package);
     }
 
-    /// A script runs, and dpkg's database tells it what was unpacked before: in its journal, a numbered file for each
-    /// package, which the next call of dpkg takes in (`dbmodify` in dpkg's sources).
+    /// A script runs, and dpkg's database tells it what was unpacked before.
     fn run(&mut self, script: Script) {
         if !self.new.is_empty() {
-            let new = std::mem::take(&mut self.new);
-            let package = |i: &usize| &self.packages[*i];
-            let activated = triggers::activated(new.iter().map(package), self.told.iter().map(package));
-            let first = self.told.len();
-            let mut command = ["/bin/mv", "-t", "/var/lib/dpkg/updates"].map(str::to_owned).to_vec();
-            for (number, package) in new.iter().enumerate() {
-                let path = format!("/run/{:05}", first + number);
-                self.at.files.push((path.clone(), database::unpacked(&self.packages[*package])));
-                command.push(path);
-            }
-            self.at.scripts.push(self::script("telling dpkg what is unpacked", command));
-            if !activated.is_empty() {
-                let path = format!("/run/triggers-{first:05}");
-                let command = ["/bin/sh", "-c", "cat $0 >> /var/lib/dpkg/triggers/Unincorp", &path];
-                let command = command.map(str::to_owned).to_vec();
-                self.at.scripts.push(self::script("telling dpkg what is activated", command));
-                self.at.files.push((path, activated));
-            }
-            self.told.extend(new);
+            self.at.acts.push(Act::Tell(std::mem::take(&mut self.new)));
         }
-        self.at.scripts.push(script);
+        self.at.acts.push(Act::Run(script));
     }
 
     fn end(&mut self) {
@@ -410,7 +408,7 @@ exit $code
 
 /// The `preinst install` call as dpkg makes it (Policy 6.5; the variables are those of dpkg(1)).
 fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
-    package.records.iter().find(|r| r.member.part == Part::Control && r.member.path == "preinst")?;
+    package.control.get("preinst")?;
     let variables = BTreeMap::from([
         ("DPKG_MAINTSCRIPT_PACKAGE", package.name.as_str()),
         ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
@@ -434,41 +432,26 @@ fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::package::{Member, Record};
 
     /// A package with a preinst script, if that is not empty.
     pub(in crate::package::deb) fn package(name: &str, architecture: &str, preinst: &str) -> Unpacked {
         let text = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n");
         let mut control = BTreeMap::from([("control".to_owned(), text)]);
-        let mut records = Vec::new();
         if !preinst.is_empty() {
             control.insert("preinst".to_owned(), preinst.to_owned());
-            let member = Member {
-                part: Part::Control,
-                path: "preinst".to_owned(),
-                kind: MemberKind::File(1),
-                mode: 0o755,
-                uid: 0,
-                gid: 0,
-                user: String::new(),
-                group: String::new(),
-                mtime: 0,
-                xattrs: BTreeMap::new(),
-            };
-            records.push(Record { member, object: None });
         }
         let (name, architecture) = (name.to_owned(), architecture.to_owned());
-        Unpacked { name, architecture, depends: Vec::new(), records, control, asked: false }
+        Unpacked { name, architecture, depends: Vec::new(), members: Vec::new().into(), control, asked: false }
     }
 
     /// What a round does, a word or two for each step.
     fn describe(round: &Round) -> (Vec<usize>, Vec<String>) {
-        let word = |script: &Script| match script.command[0].as_str() {
-            "/bin/mv" => format!("tell {}", script.command[3..].join(" ")),
-            "/usr/bin/dpkg" => script.command[3..].join(" "),
-            _ => script.label.clone(),
+        let word = |act: &Act| match act {
+            Act::Tell(packages) => format!("tell {packages:?}"),
+            Act::Run(script) if script.command[0] == "/usr/bin/dpkg" => script.command[3..].join(" "),
+            Act::Run(script) => script.label.clone(),
         };
-        (round.unpack.clone(), round.scripts.iter().map(word).collect())
+        (round.unpack.clone(), round.acts.iter().map(word).collect())
     }
 
     #[test]
@@ -491,17 +474,9 @@ then
         let rounds = Deb::new(packages).unwrap().rounds(Some(told)).unwrap();
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let expected = [
-            (vec![3], text(&["tell /run/00000", "--force-depends --configure dpkg:amd64"])),
-            (vec![0], text(&["the preinst script of a", "tell /run/00001", "the preinst script of b"])),
-            (
-                vec![1, 2],
-                text(&[
-                    "tell /run/00002",
-                    "--no-triggers --configure b:all",
-                    "tell /run/00003",
-                    "--configure --pending",
-                ]),
-            ),
+            (vec![3], text(&["tell [3]", "--force-depends --configure dpkg:amd64"])),
+            (vec![0], text(&["the preinst script of a", "tell [0]", "the preinst script of b"])),
+            (vec![1, 2], text(&["tell [1]", "--no-triggers --configure b:all", "tell [2]", "--configure --pending"])),
         ];
         assert_eq!(rounds.iter().map(describe).collect::<Vec<_>>(), expected);
         assert_eq!(

@@ -60,7 +60,7 @@ pub(super) fn activated<'a>(
     for package in new {
         let named = directives(package).filter(|(directive, _)| directive.starts_with("activate"));
         activated.extend(named.map(|(_, trigger)| trigger).filter(|trigger| known.contains(trigger)));
-        for record in package.records.iter().filter(|r| r.member.part == Part::Data) {
+        for record in package.records().iter().filter(|r| r.member.part == Part::Data) {
             activated.extend(known.iter().filter(|trigger| {
                 let rest = trigger.strip_prefix('/').and_then(|path| record.member.path.strip_prefix(path));
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -120,7 +120,7 @@ mod tests {
             })
         };
         let mut new = package("new", "all", "");
-        new.records = vec![file("usr/share/man/man1"), file("etc/xy"), file("usr/share/manual")];
+        new.members = vec![file("usr/share/man/man1"), file("etc/xy"), file("usr/share/manual")].into();
         let text = "activate-noawait ldconfig # new libraries\nactivate other\ninterest /usr/share/new\ninterest-noawait ldconfig\n";
         new.control.insert("triggers".to_owned(), text.to_owned());
         let known = Interests::read(&read).unwrap();
