@@ -7,8 +7,10 @@ use std::path::Path;
 
 use compose::digest::Sha256;
 use compose::durable;
-use compose::import;
+use compose::import::{self, Imports};
+use compose::lock::Package;
 use compose::package::{Format, MemberKind};
+use compose::progress::Silent;
 use support::deb::{Compression, Deb};
 use support::fixture::Fixture;
 
@@ -202,4 +204,47 @@ fn imported_packages_are_found_again() {
     assert_eq!(found.commits.keys().copied().collect::<Vec<_>>(), [here.sha256]);
     assert_eq!(found.missing, [&gone]);
     assert!(Path::new(&fixture.file(gone.sha256)).exists());
+}
+
+/// One package of an import for which others wait.
+fn wait_for(fixture: &Fixture, packages: &[&Package], late: &Package) -> (anyhow::Result<usize>, Option<String>) {
+    let file_of = fixture.files();
+    let found = import::look_up(&fixture.store, Format::Deb, packages).unwrap();
+    let imports = Imports::new(&fixture.store, Format::Deb, found, &file_of).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| imports.records(late).map(|records| records.len()));
+        imports.hurry(&[late]);
+        let failure = imports.run(&Silent).err().map(|e| format!("{e:#}"));
+        (waiting.join().unwrap(), failure)
+    })
+}
+
+#[test]
+fn who_waits_for_a_package_gets_it_or_is_told() {
+    let Some(fixture) = Fixture::new() else { return };
+    let (one, two) = (fixture.add("one", &rich().build()), fixture.add("two", &Deb::new("two", "1").build()));
+    let (got, failure) = wait_for(&fixture, &[&one, &two], &one);
+    assert!(got.unwrap() > 3 && failure.is_none());
+
+    let broken = fixture.add("broken", b"Not an archive at all");
+    let (got, failure) = wait_for(&fixture, &[&one, &broken], &broken);
+    assert_eq!(got.unwrap_err().to_string(), "broken 1 amd64 is not imported");
+    assert!(failure.unwrap().starts_with("cannot import broken 1 amd64: not a Debian package"));
+}
+
+#[test]
+fn control_files_can_be_read_ahead_of_the_import() {
+    let Some(fixture) = Fixture::new() else { return };
+    let package = fixture.add("rich", &rich().build());
+    let file_of = fixture.files();
+    let read = || {
+        let found = import::look_up(&fixture.store, Format::Deb, &[&package]).unwrap();
+        let imports = Imports::new(&fixture.store, Format::Deb, found, &file_of).unwrap();
+        imports.control(&package, &["control", "no-such-file"]).unwrap()
+    };
+    let ahead = read();
+    assert!(ahead["control"].starts_with("Package: "), "{ahead:?}");
+    assert_eq!(ahead.len(), 1);
+    fixture.import(&[&package]).unwrap();
+    assert_eq!(read(), ahead);
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use compose::diff::tree::{self, Aspect, Difference, Side};
-use compose::store::{Attributes, Content, Directory, Extras, Node, StoredTree, Tree, Xattrs};
+use compose::store::{self, Attributes, Content, Directory, Extras, Layers, Node, StoredTree, Tree, Xattrs};
 use support::fixture::Fixture;
 
 /// A tree of a store under construction.
@@ -150,4 +150,41 @@ fn what_is_equal_is_not_read() {
     let (folder, name) = same.split_at(2);
     std::fs::remove_file(fixture.store.root().join(format!("repo/objects/{folder}/{name}.dirtree"))).unwrap();
     assert_eq!(lines(&tree::compare(&first, &second).unwrap()), ["/a both Content"]);
+}
+
+#[test]
+fn what_changes_on_a_checkout_is_a_layer_that_makes_the_new_tree_of_the_old() {
+    let Some(fixture) = Fixture::new() else { return };
+    let old = Planting::new(&fixture)
+        .file("etc/same", "1")
+        .file("etc/changed", "1")
+        .file("etc/gone", "1")
+        .file("usr/a/file", "1")
+        .file("becomes-folder", "1")
+        .file("becomes-file/x", "1")
+        .file("gone/deep/x", "1");
+    let mut new = Planting::new(&fixture)
+        .file("etc/same", "1")
+        .file("etc/changed", "2")
+        .file("etc/new", "2")
+        .file("usr/a/file", "1")
+        .file("becomes-folder/x", "2")
+        .file("becomes-file", "2");
+    new.folder("etc").attributes.mode = 0o040_750;
+    let mut layers = Layers::new(&fixture.store);
+    layers.show(&old.tree.root).unwrap();
+    layers.show(&new.tree.root).unwrap();
+    let [top, _] = layers.folders() else { panic!("{layers:?}") };
+    assert!(!top.join("usr").exists(), "what is as before is not in the layer");
+    let mut tree = old.tree;
+    store::apply_upper(&fixture.store.writer(), &mut tree, top).unwrap();
+    assert_eq!(tree, new.tree);
+
+    layers.show(&new.tree.root).unwrap();
+    assert_eq!(layers.folders().len(), 2, "no change is no layer");
+    for number in 0..30 {
+        let text = number.to_string();
+        layers.show(&Planting::new(&fixture).file("etc/changed", &text).tree.root).unwrap();
+        assert!(layers.folders().len() <= 12);
+    }
 }

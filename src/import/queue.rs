@@ -108,25 +108,22 @@ impl<'a> Imports<'a> {
     /// The control files of these names of a package, whether it is imported yet or not.
     pub fn control(&self, package: &lock::Package, names: &[&str]) -> Result<BTreeMap<String, String>> {
         let mut control = Control { names, found: BTreeMap::new() };
-        match self.indexes.get(&package.sha256) {
-            Some(index) => {
-                for record in super::records(&self.reader.read(*index)?) {
-                    let Record { member, object } = record?;
-                    // The control part comes first.
-                    if member.part != Part::Control {
-                        break;
-                    }
-                    if let Some(object) = object.filter(|_| control.wants(&member)) {
-                        control.add(member, &self.reader.read(object)?);
-                    }
+        if let Some(index) = self.indexes.get(&package.sha256) {
+            for record in super::records(&self.reader.read(*index)?) {
+                let Record { member, object } = record?;
+                // The control part comes first.
+                if member.part != Part::Control {
+                    break;
+                }
+                if let Some(object) = object.filter(|_| control.wants(&member)) {
+                    control.add(member, &self.reader.read(object)?);
                 }
             }
-            None => {
-                let path = (self.file_of)(package.sha256);
-                let mut unpack =
-                    || self.format.unpack_control(&mut super::open_verified(&path, package.sha256)?, &mut control);
-                unpack().with_context(|| format!("cannot import {}", package.describe()))?;
-            }
+        } else {
+            let path = (self.file_of)(package.sha256);
+            super::open_verified(&path, package.sha256)
+                .and_then(|mut file| self.format.unpack_control(&mut file, &mut control))
+                .with_context(|| format!("cannot import {}", package.describe()))?;
         }
         Ok(control.found)
     }

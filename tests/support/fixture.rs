@@ -28,7 +28,13 @@ impl Fixture {
     }
 
     pub fn file(&self, sha256: Sha256) -> PathBuf {
-        self.folder.path().join(sha256.to_hex())
+        self.files()(sha256)
+    }
+
+    /// Tells threads where packages' files are.
+    pub fn files(&self) -> impl Fn(Sha256) -> PathBuf + Sync + use<> {
+        let folder = self.folder.path().to_owned();
+        move |sha256| folder.join(sha256.to_hex())
     }
 
     /// Puts a package's file where the importer finds it; gives its entry in a lock.
@@ -52,9 +58,7 @@ impl Fixture {
     }
 
     pub fn import(&self, packages: &[&Package]) -> anyhow::Result<Commits> {
-        let folder = self.folder.path().to_owned();
-        let file_of = move |sha256: Sha256| folder.join(sha256.to_hex());
-        let (commits, pending) = import::run(&self.store, Format::Deb, packages, &file_of, &Silent)?;
+        let (commits, pending) = import::run(&self.store, Format::Deb, packages, &self.files(), &Silent)?;
         self.store.set_refs(pending)?;
         Ok(commits)
     }
