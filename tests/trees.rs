@@ -166,10 +166,10 @@ fn what_changes_on_a_checkout_is_a_layer_that_makes_the_new_tree_of_the_old() {
     let mut new = Planting::new(&fixture)
         .file("etc/same", "1")
         .file("etc/changed", "2")
-        .file("etc/new", "2")
+        .file("etc/new", "3")
         .file("usr/a/file", "1")
-        .file("becomes-folder/x", "2")
-        .file("becomes-file", "2");
+        .file("becomes-folder/x", "4")
+        .file("becomes-file", "5");
     new.folder("etc").attributes.mode = 0o040_750;
     let mut layers = Layers::new(&fixture.store);
     layers.show(&old.tree.root).unwrap();
