@@ -4,15 +4,18 @@
 //! The result is the ref `cache/root/<key>`; the key covers everything that shapes it.
 
 mod accounts;
+mod failure;
 mod merge;
 mod normalise;
 mod settings;
 
+pub use failure::ScriptFailed;
 pub use merge::Merged;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -20,13 +23,12 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::error::Hint;
 use crate::import::{self, Commits};
 use crate::lock::{Lock, Package};
 use crate::manifest::{AddedFile, Group, HookPoint, Manifest, System, User};
 use crate::package::{Format, Installation, Part, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
-use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
+use crate::sandbox::{self, Input, Limits, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, NewCommit, Store, Tree};
 
 use merge::Merger;
@@ -49,6 +51,15 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("TERM", "dumb"),
     ("USER", "root"),
 ];
+
+/// What each script may use. Nothing of it shapes the tree, and so it is in no key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScriptLimits {
+    /// How long it may take.
+    pub time: Duration,
+    /// How many bytes scripts may write; without it, half of what is free.
+    pub space: Option<u64>,
+}
 
 /// The key of the configured tree that a manifest and its lock describe.
 pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
@@ -92,6 +103,7 @@ pub fn cached(store: &Store, key: Sha256) -> Result<Option<Sha256>> {
 pub fn run(
     store: &Store,
     program: &Path,
+    limits: ScriptLimits,
     manifest: &Manifest,
     lock: &Lock,
     commits: &Commits,
@@ -100,7 +112,7 @@ pub fn run(
     let installation = open(store, lock.format, &lock.packages, commits)?;
     let installation = installation.as_ref();
     let writer = store.writer();
-    let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
+    let assembly = Assembly { store, program, limits, manifest, lock, installation, count: Cell::new(0) };
     let task = progress.task("configure", Unit::Items, 0);
     let mut on_line = |line: &str| progress.detail(line);
     let rounds = assembly.rounds(&mut on_line)?;
@@ -111,8 +123,7 @@ pub fn run(
         let scratch = assembly.scratch()?;
         let plan = assembly.plan(round, &merger.tree, &lower, &scratch, assembly.steps(round, &rounds)?)?;
         sandbox::run(program, store.work(), &plan, &mut on_line)
-            .with_context(|| format!("cannot configure {}", manifest.name))
-            .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
+            .map_err(|error| failure::explain(error, installation, manifest))?;
         store.discard(lower);
         store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
     }
@@ -133,11 +144,18 @@ pub fn run(
 }
 
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
-pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, commits: &Commits) -> Result<i32> {
+pub fn shell(
+    store: &Store,
+    program: &Path,
+    limits: ScriptLimits,
+    manifest: &Manifest,
+    lock: &Lock,
+    commits: &Commits,
+) -> Result<i32> {
     let installation = open(store, lock.format, &lock.packages, commits)?;
     let installation = installation.as_ref();
     let writer = store.writer();
-    let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
+    let assembly = Assembly { store, program, limits, manifest, lock, installation, count: Cell::new(0) };
     let rounds = assembly.rounds(&mut |_| ())?;
     let mut merger = Merger::new(installation, store, &writer)?;
     for (number, round) in rounds.iter().enumerate() {
@@ -236,6 +254,7 @@ fn temporary_file(path: &str, mode: u32, content: &str) -> TemporaryFile {
 struct Assembly<'a> {
     store: &'a Store,
     program: &'a Path,
+    limits: ScriptLimits,
     manifest: &'a Manifest,
     lock: &'a Lock,
     installation: &'a dyn Installation,
@@ -256,6 +275,7 @@ impl Assembly<'_> {
             temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
             steps: vec![step(planner.script, self.lock.date)],
             interactive: false,
+            limits: Limits { script_time: Some(self.limits.time), ..Limits::default() },
         };
         let mut told = String::new();
         sandbox::run(self.program, self.store.work(), &plan, &mut |line| {
@@ -289,7 +309,7 @@ impl Assembly<'_> {
     /// Folders for a round's changes: room for a generous guess of them, as much again as the packages' files take.
     fn scratch(&self) -> Result<Scratch> {
         let expected = (256 << 20) + self.lock.packages.iter().map(|p| p.size).sum::<u64>();
-        Scratch::new(self.new_folder("changes"), expected)
+        Scratch::new(self.new_folder("changes"), expected, self.limits.space)
     }
 
     /// The name of a new folder of this run.
@@ -322,6 +342,11 @@ impl Assembly<'_> {
                 .collect(),
             steps,
             interactive: false,
+            limits: Limits {
+                script_time: Some(self.limits.time),
+                script_runner: Some(self.installation.script_runner().to_owned()),
+                changes: Some(scratch.changes()),
+            },
         })
     }
 }

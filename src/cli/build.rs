@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use clap::{Args, ValueEnum};
 use compose::arch::Architecture;
+use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
 use compose::finalize::{self, Artifact};
 use compose::import::{self, Commits, LookUp};
@@ -82,12 +83,20 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     for lock in &locks {
         let store = Store::open(&settings.store)?;
         let built = build(arguments, &manifest, lock, settings, &store)
-            .with_context(|| format!("cannot build {} for {}", manifest.name, lock.architecture))?;
+            .map_err(|error| cannot("build", &manifest, lock, error))?;
         for (_, artifact) in built.artifacts {
             terminal::print(&format!("{}  {}", artifact.sha256, artifact.path.display()))?;
         }
     }
     Ok(Answer::Yes)
+}
+
+/// The error with what could not be done, and with what a script did, where one is to blame, in its first line.
+pub fn cannot(what: &str, manifest: &Manifest, lock: &Lock, error: Error) -> Error {
+    let context = format!("cannot {what} {} for {}", manifest.name, lock.architecture);
+    let script = error.chain().find_map(|cause| cause.downcast_ref::<ScriptFailed>());
+    let context = script.map(|failed| format!("{context}: {failed}")).unwrap_or(context);
+    error.context(context)
 }
 
 /// What [`obtain`] did.
@@ -138,8 +147,9 @@ fn configure(
     let obtained = summary.time("import", || obtain(store, manifest, lock, &packages, settings))?;
     let Obtained { commits, pending, fetched, imported, reused } = obtained;
     summary.note(format!("{fetched} packages fetched, {imported} imported, {reused} reused"));
-    let made = summary
-        .time("assemble", || assemble::run(store, &settings::program()?, manifest, lock, &commits, &settings.terminal));
+    let made = summary.time("assemble", || {
+        assemble::run(store, &settings::program()?, settings.scripts, manifest, lock, &commits, &settings.terminal)
+    });
     // Imported packages stay, whatever became of the rest.
     let kept = pending.map_or(Ok(()), |pending| store.set_refs(pending));
     let (commit, tree) = made?;

@@ -24,5 +24,6 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let packages: Vec<_> = lock.packages.iter().collect();
     let obtained = build::obtain(&store, &manifest, &lock, &packages, settings)?;
     obtained.pending.map_or(Ok(()), |pending| store.set_refs(pending))?;
-    assemble::shell(&store, &settings::program()?, &manifest, &lock, &obtained.commits).map(Answer::Code)
+    let program = settings::program()?;
+    assemble::shell(&store, &program, settings.scripts, &manifest, &lock, &obtained.commits).map(Answer::Code)
 }

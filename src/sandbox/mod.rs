@@ -4,14 +4,21 @@
 //! (`compose sandbox-init`, see [`init`]) that builds the namespaces and executes the steps as children of its own
 //! process 1. When that process ends, every process and mount of the sandbox ends with it.
 
+mod failure;
 pub mod identity;
 pub mod init;
 mod mounts;
+mod scratch;
+mod watch;
+
+pub use failure::{Culprit, Failure, How, Room};
+pub use scratch::Scratch;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -35,6 +42,29 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Whether the last step owns the terminal.
     pub interactive: bool,
+    /// What steps may use; nothing of it shapes what they make.
+    pub limits: Limits,
+}
+
+/// What steps may use of the machine, beyond what holds for all: a number of processes, and a part of the free memory for
+/// /tmp, /run and /dev.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// The time that a script has.
+    pub script_time: Option<Duration>,
+    /// The program that runs one script after another when it is a step: the time holds for each of them, not for it.
+    pub script_runner: Option<String>,
+    /// What the overlay may take.
+    pub changes: Option<Changes>,
+}
+
+/// Room for an overlay's changes, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Changes {
+    /// What they may take.
+    pub allowed: u64,
+    /// What has to stay free in their file system, by which it is found that they take more.
+    pub reserve: u64,
 }
 
 /// A sandbox's root file system.
@@ -102,20 +132,20 @@ pub(crate) enum Event {
     Begin(usize),
     /// A step ended well.
     Done(usize),
-    /// A step failed: its number and how it ended.
-    Failed(usize, String),
+    /// A step failed: its number and how.
+    Failed(usize, Failure),
     /// The sandbox could not be made.
     Broken(String),
 }
 
 /// How a plan ended that did not succeed.
 #[derive(Debug, thiserror::Error)]
-#[error("{label} {how}{}", if output.is_empty() { String::new() } else { format!(":\n{output}") })]
+#[error("{label} {failure}{}", if output.is_empty() { String::new() } else { format!(":\n{output}") })]
 pub struct StepFailed {
     /// The step's label.
     pub label: String,
-    /// How it ended.
-    pub how: String,
+    /// How it failed.
+    pub failure: Failure,
     /// The end of what it printed.
     pub output: String,
 }
@@ -180,9 +210,9 @@ fn wait(child: &mut Child, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result
     });
     let status = child.wait().context("cannot wait for the sandbox")?;
     match last {
-        Some(Event::Failed(step, how)) => {
+        Some(Event::Failed(step, failure)) => {
             let label = plan.steps.get(step).map_or_else(String::new, |s| s.label.clone());
-            Err(StepFailed { label, how, output: tail.trim_end().to_owned() }.into())
+            Err(StepFailed { label, failure, output: tail.trim_end().to_owned() }.into())
         }
         Some(Event::Broken(why)) => bail!("cannot make the sandbox: {why}"),
         _ if status.success() => Ok(()),
@@ -214,55 +244,6 @@ fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
         line.clear();
     }
     tail
-}
-
-/// Folders for an overlay's changes: in memory where they fit, else on disk in `folder`.
-#[derive(Debug)]
-pub struct Scratch {
-    folder: PathBuf,
-    mounted: bool,
-}
-
-impl Scratch {
-    /// Makes the folders below `folder`, on a tmpfs when `expected` bytes leave the host half of its free memory and
-    /// the kernel's tmpfs can hold overlayfs's attributes (Linux 6.6).
-    pub fn new(folder: PathBuf, expected: u64) -> Result<Self> {
-        std::fs::create_dir_all(&folder)?;
-        let mut scratch = Self { mounted: false, folder };
-        if available_memory().is_some_and(|free| expected < free / 2) {
-            scratch.mounted = mounts::mount_tmpfs(&scratch.folder, "mode=0755").is_ok();
-            if scratch.mounted && !mounts::holds_user_attributes(&scratch.folder) {
-                scratch.unmount();
-            }
-        }
-        for name in ["upper", "work"] {
-            std::fs::create_dir_all(scratch.folder.join(name))?;
-        }
-        Ok(scratch)
-    }
-
-    /// The folder of changes.
-    pub fn upper(&self) -> PathBuf {
-        self.folder.join("upper")
-    }
-
-    /// overlayfs's own folder.
-    pub fn work(&self) -> PathBuf {
-        self.folder.join("work")
-    }
-
-    fn unmount(&mut self) {
-        if self.mounted {
-            let _ = mounts::unmount(&self.folder);
-            self.mounted = false;
-        }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        self.unmount();
-    }
 }
 
 /// `MemAvailable` of `/proc/meminfo`, `proc_meminfo(5)`, in bytes.

@@ -14,7 +14,7 @@ use rustix::mount::{
     mount_remount, move_mount, unmount as sys_unmount,
 };
 
-use super::{Plan, Root};
+use super::{Plan, Root, available_memory};
 
 /// Devices of the host that a sandbox has, by name in /dev.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
@@ -28,9 +28,12 @@ const LINKS: &[(&str, &str)] = &[
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Mounts a tmpfs.
-pub(super) fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
-    let options = CString::new(options)?;
+/// What a file of a tmpfs stands for: there may be one for each of these bytes.
+const BYTES_PER_FILE: u64 = 4096;
+
+/// Mounts a tmpfs for so many bytes.
+pub(super) fn mount_tmpfs(target: &Path, options: &str, size: u64) -> Result<()> {
+    let options = CString::new(format!("{options},size={size},nr_inodes={}", size / BYTES_PER_FILE))?;
     mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
         .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
 }
@@ -55,12 +58,21 @@ pub(super) fn make_private() -> Result<()> {
 /// Where the plan's root is once [`enter`] is done.
 pub(super) const ROOT: &str = "/root";
 
+/// A path of the plan's root as process 1 sees it.
+pub(super) fn outside(path: &Path) -> PathBuf {
+    Path::new(ROOT).join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The part of the free memory that each of /dev, /run and /tmp may take: with the half for changes, some is always left.
+const MEMORY: u64 = 8;
+
 /// Mounts everything the plan asks for and makes it all that this process can see.
 ///
 /// The plan's root is not the process's own but a folder in an otherwise empty one: as after chroot(2), process 1 has
 /// another root than the steps, by which ischroot(1) and systemctl(1) know that no system is running.
 pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
-    mount_tmpfs(mount_point, "mode=0755")?;
+    let memory = available_memory().context("cannot read /proc/meminfo")? / MEMORY;
+    mount_tmpfs(mount_point, "mode=0755", 1 << 20)?;
     let root = &mount_point.join(ROOT.trim_start_matches('/'));
     fs::create_dir(root)?;
     match &plan.root {
@@ -73,9 +85,9 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
         }
     }
     mount_proc(&root.join("proc"))?;
-    mount_devices(&root.join("dev"))?;
+    mount_devices(&root.join("dev"), memory)?;
     for (name, options) in [("run", "mode=0755"), ("tmp", "mode=1777")] {
-        mount_tmpfs(&root.join(name), options)?;
+        mount_tmpfs(&root.join(name), options, memory)?;
     }
     for bind in &plan.binds {
         let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
@@ -89,7 +101,9 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
     rustix::process::pivot_root(".", ".").context("cannot change the root")?;
     sys_unmount(".", UnmountFlags::DETACH).context("cannot leave the host's root")?;
     std::env::set_current_dir("/")?;
-    Ok(())
+    // A program that leaves its root finds this one, in which there is nothing to do.
+    mount_remount("/", MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, c"")
+        .context("cannot close the root of process 1")
 }
 
 /// A /proc that can only be read: much below /proc/sys asks for no more than being root's user id, which steps have when
@@ -132,8 +146,8 @@ fn escape(path: &Path) -> PathBuf {
 }
 
 /// A /dev with the few devices that every program may count on.
-fn mount_devices(dev: &Path) -> Result<()> {
-    mount_tmpfs(dev, "mode=0755")?;
+fn mount_devices(dev: &Path, memory: u64) -> Result<()> {
+    mount_tmpfs(dev, "mode=0755", memory)?;
     for name in DEVICES {
         let place = dev.join(name);
         File::create(&place)?;
