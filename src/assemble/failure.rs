@@ -5,7 +5,7 @@ use anyhow::Error;
 use crate::error;
 use crate::manifest::Manifest;
 use crate::package::Installation;
-use crate::sandbox::{How, Room, StepFailed};
+use crate::sandbox::{How, StepFailed};
 
 /// A script did not end well. Its source has the end of what was printed.
 #[derive(Debug, thiserror::Error)]
@@ -24,10 +24,9 @@ pub(super) fn explain(error: Error, installation: &dyn Installation, manifest: &
         Err(other) => return other,
     };
     let (failure, output) = (&failed.failure, &failed.output);
-    let told = match (&failure.how, &failure.process) {
-        (How::Exit(_) | How::Signal(_), _) | (_, None) => installation.failed_script(output),
-        (_, Some(process)) => installation.script_of(&process.environment).map(|script| (script, None)),
-    };
+    let process = failure.process.as_ref();
+    let runs = process.and_then(|process| installation.script_of(&process.environment)).map(|script| (script, None));
+    let told = runs.or_else(|| installation.failed_script(output));
     let (script, how) = told.unwrap_or_else(|| (failed.label.clone(), None));
     // A step that did not run to its end was not failed by the script that the package manager calls failed.
     let how = how.filter(|_| matches!(failure.how, How::Exit(_)));
@@ -48,7 +47,7 @@ fn hint(how: &How) -> Option<String> {
              what it starts"
                 .to_owned(),
         ),
-        How::Full { place, allowed: Room::Bytes(allowed) } if place == "the root" => {
+        How::Full { place, allowed: Some(allowed) } if place == "the root" => {
             Some(format!("where scripts need more room: --script-space {}M", allowed.div_ceil(1 << 19)))
         }
         How::Full { .. } | How::Crowd(_) | How::Exit(_) | How::Signal(_) | How::NotRun(_) => None,

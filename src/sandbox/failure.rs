@@ -32,20 +32,11 @@ pub enum How {
     Full {
         /// Where it is mounted.
         place: String,
-        /// What steps may put there.
-        allowed: Room,
+        /// How many bytes steps may put there; none when it is files that they made too many of.
+        allowed: Option<u64>,
     },
     /// There were more processes and threads than this at a time.
     Crowd(u64),
-}
-
-/// An amount of a file system.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Room {
-    /// Bytes.
-    Bytes(u64),
-    /// Number of files.
-    Files(u64),
 }
 
 /// A process as it was when its step failed.
@@ -74,19 +65,11 @@ impl fmt::Display for Failure {
             How::NotRun(why) => write!(f, "could not be run: {why}"),
             How::Overtime(limit) => write!(f, "did not end within {} s{}", limit.as_secs(), such_as(": it runs ")),
             How::Left => write!(f, "left a process running{}", such_as(": ")),
-            How::Full { place, allowed } => {
-                write!(f, "filled {place}, where scripts may have {allowed}{}", such_as(": it runs "))
+            How::Full { place, allowed: Some(bytes) } => {
+                write!(f, "filled {place}, where scripts may have {}", indicatif::HumanBytes(*bytes))
             }
+            How::Full { place, allowed: None } => write!(f, "made more files in {place} than there may be"),
             How::Crowd(limit) => write!(f, "has more than {limit} processes running{}", such_as(", such as ")),
-        }
-    }
-}
-
-impl fmt::Display for Room {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes(bytes) => write!(f, "{}", indicatif::HumanBytes(*bytes)),
-            Self::Files(number) => write!(f, "{number} files"),
         }
     }
 }

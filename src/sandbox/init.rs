@@ -14,6 +14,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::failure::{Failure, How};
+use super::filter;
 use super::mounts::{self, outside};
 use super::watch::{self, Watch};
 use super::{Event, Input, Plan, Step, TemporaryFile};
@@ -136,6 +137,7 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch
         }
     }
     drop_capabilities()?;
+    filter::refuse()?;
     Ok((created, Watch::new(&plan.limits)?))
 }
 

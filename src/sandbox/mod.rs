@@ -5,13 +5,14 @@
 //! process 1. When that process ends, every process and mount of the sandbox ends with it.
 
 mod failure;
+mod filter;
 pub mod identity;
 pub mod init;
 mod mounts;
 mod scratch;
 mod watch;
 
-pub use failure::{Culprit, Failure, How, Room};
+pub use failure::{Culprit, Failure, How};
 pub use scratch::Scratch;
 
 use std::fs::File;

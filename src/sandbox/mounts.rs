@@ -106,19 +106,37 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
         .context("cannot close the root of process 1")
 }
 
+/// The highest process id, where a process namespace has one of its own (Linux 6.14): far more than the watch lets run, and
+/// far less than would harm the machine before it looks.
+const PROCESS_IDS: &str = "16384";
+
 /// A /proc that can only be read: much below /proc/sys asks for no more than being root's user id, which steps have when
-/// the host's root builds. The one setting made here keeps steps from getting rights back in namespaces of their own.
+/// the host's root builds. Of the settings made here, one keeps steps from getting rights back in namespaces of their own.
 fn mount_proc(proc: &Path) -> Result<()> {
     let failed = || format!("cannot mount {}", proc.display());
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", proc, "proc", flags, None).with_context(failed)?;
-    let limit = proc.join("sys/user/max_user_namespaces");
-    File::options()
-        .write(true)
-        .open(&limit)
-        .and_then(|mut file| file.write_all(b"0"))
-        .with_context(|| format!("cannot write to {}", limit.display()))?;
+    let mut settings = vec![("sys/user/max_user_namespaces", "0")];
+    if has_process_ids_of_its_own() {
+        settings.push(("sys/kernel/pid_max", PROCESS_IDS));
+    }
+    for (name, value) in settings {
+        let file = proc.join(name);
+        File::options()
+            .write(true)
+            .open(&file)
+            .and_then(|mut file| file.write_all(value.as_bytes()))
+            .with_context(|| format!("cannot write to {}", file.display()))?;
+    }
     mount_remount(proc, MountFlags::BIND | MountFlags::RDONLY | flags, c"").with_context(failed)
+}
+
+/// Whether the kernel's release is one in which `pid_max` is a process namespace's and not the whole machine's.
+fn has_process_ids_of_its_own() -> bool {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(14))
 }
 
 /// Through the new mount interface, whose values need no escapes for commas.

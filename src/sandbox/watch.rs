@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rustix::fs::statvfs;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
-use super::failure::{Culprit, Failure, How, Room};
+use super::failure::{Culprit, Failure, How};
 use super::{Changes, Limits, Step, mounts};
 
 /// How often a step is looked at. At this rate the fastest of disks does not fill the room that is kept free.
@@ -44,7 +44,6 @@ struct Place {
     allowed: u64,
     /// Bytes and files that have to stay free.
     reserve: (u64, u64),
-    allowed_files: u64,
 }
 
 impl<'a> Watch<'a> {
@@ -112,8 +111,8 @@ impl<'a> Watch<'a> {
 
     fn look_at_places(&self, processes: &[Process]) -> Result<(), Failure> {
         for place in &self.places {
-            if let Some(allowed) = place.full() {
-                return Err(blame(How::Full { place: place.name.to_owned(), allowed }, processes));
+            if let Some(how) = place.full() {
+                return Err(blame(how, processes));
             }
         }
         Ok(())
@@ -125,18 +124,15 @@ impl Place {
         let now = statvfs(&path).with_context(|| format!("cannot look at {}", path.display()))?;
         let Changes { allowed, reserve } = split(now.f_blocks * now.f_frsize);
         // File systems without a fixed number of files say that they have 0.
-        let kept = now.f_favail / 16;
-        Ok(Self { path, name, allowed, reserve: (reserve, kept), allowed_files: now.f_favail - kept })
+        Ok(Self { path, name, allowed, reserve: (reserve, now.f_favail / 16) })
     }
 
-    /// What was allowed, when too little is left.
-    fn full(&self) -> Option<Room> {
+    /// Whether too little is left, of bytes or of files.
+    fn full(&self) -> Option<How> {
         let now = statvfs(&self.path).ok()?;
-        if now.f_bavail * now.f_frsize < self.reserve.0 {
-            Some(Room::Bytes(self.allowed))
-        } else {
-            (now.f_favail < self.reserve.1).then_some(Room::Files(self.allowed_files))
-        }
+        let no_bytes = now.f_bavail * now.f_frsize < self.reserve.0;
+        let allowed = no_bytes.then_some(self.allowed);
+        (no_bytes || now.f_favail < self.reserve.1).then(|| How::Full { place: self.name.to_owned(), allowed })
     }
 }
 
