@@ -120,7 +120,9 @@ fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
 fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch<'a>)> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    for (resource, most) in [(Resource::Nofile, OPEN_FILES), (Resource::Nproc, 2 * watch::TASKS), (Resource::Core, 0)] {
+    // Only the machine's root may raise what the caller has.
+    let tasks = rustix::process::getrlimit(Resource::Nproc).maximum.unwrap_or(u64::MAX).min(2 * watch::TASKS);
+    for (resource, most) in [(Resource::Nofile, OPEN_FILES), (Resource::Nproc, tasks), (Resource::Core, 0)] {
         rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
     leave_the_callers_keys()?;

@@ -105,7 +105,6 @@ const GOOD: &str = "good";
 
 #[test]
 fn what_scripts_do_wrong_is_told_and_leaves_nothing() {
-    let Some(()) = needs(needs::host_program("ostree", "--version")) else { return };
     let Some(scene) = needs(fixture::cold()) else { return };
     let packages = HOSTILE
         .iter()
@@ -138,7 +137,7 @@ fn what_scripts_do_wrong_is_told_and_leaves_nothing() {
     ask_for(&scene, asked, GOOD);
     assert_eq!(digest(&scene.build(REQUIRED, &[]).result()), expected);
     assert_nothing_left(&scene);
-    run(Command::new("ostree").args(["fsck", "--quiet", "--repo"]).arg(scene.path("store/repo"))).result();
+    run(&mut scene.compose(["store", "verify"])).result();
 }
 
 fn digest(stdout: &str) -> String {
@@ -171,11 +170,10 @@ fn build(scene: &Scene, hostile: &Hostile) -> Command {
     command
 }
 
-/// No process, no mount, no file, and only what was imported in the store.
+/// No process, no mount and no file of the build is there any more.
 fn assert_nothing_left(scene: &Scene) {
     assert_nothing_runs(scene);
     assert_eq!(fs::read_dir(scene.path("store/work")).unwrap().count(), 0);
-    run(&mut scene.compose(["store", "verify"])).result();
 }
 
 /// Tries one thing after another and writes down what came of it.
@@ -291,6 +289,11 @@ fn scripts_reach_neither_network_nor_machine() {
     let mut expected = PROBED.to_owned();
     if !Path::new("/proc/sysrq-trigger").exists() {
         expected = expected.replace("sysrq-trigger: Read-only file system", "sysrq-trigger: No such file or directory");
+    }
+    if !rustix::process::geteuid().is_root() {
+        // The host's root has no say in such a sandbox.
+        expected = expected.replace("core_pattern: Read-only file system", "core_pattern: Permission denied");
+        expected = expected.replace("sysrq-trigger: Read-only file system", "sysrq-trigger: Permission denied");
     }
     assert_eq!(probed, expected);
 
