@@ -8,19 +8,19 @@ use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter
 /// not, such as `AF_VSOCK` of vsock(7), which leads from a virtual machine to its host.
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
-/// `io_uring_setup` of every architecture: what is asked for through io_uring(7) passes by the filter.
+/// `io_uring_setup` of every architecture: what is asked for through `io_uring(7)` passes by the filter.
 const IO_URING_SETUP: u32 = 425;
 
 /// For each `AUDIT_ARCH_…` of linux/audit.h the numbers of `socket`, and of `socketcall` where there is one.
 const ARCHITECTURES: &[(u32, u32, Option<u32>)] = &[
-    (0xc000_003e, 41, None),               // x86-64
-    (0xc000_003e, 0x4000_0000 | 41, None), // x32
-    (0x4000_0003, 359, Some(102)),         // i386
-    (0xc000_00b7, 198, None),              // AArch64
-    (0x4000_0028, 281, None),              // ARM
-    (0xc000_00f3, 198, None),              // RISC-V, 64 bits
-    (0xc000_0015, 326, Some(102)),         // PowerPC, 64 bits, little-endian
-    (0x8000_0016, 359, Some(102)),         // s390x
+    (0xc000_003e, 41, None),          // x86-64
+    (0xc000_003e, 0x4000_0029, None), // x32
+    (0x4000_0003, 359, Some(102)),    // i386
+    (0xc000_00b7, 198, None),         // AArch64
+    (0x4000_0028, 281, None),         // ARM
+    (0xc000_00f3, 198, None),         // RISC-V, 64 bits
+    (0xc000_0015, 326, Some(102)),    // PowerPC, 64 bits, little-endian
+    (0x8000_0016, 359, Some(102)),    // s390x
 ];
 
 /// Where `struct seccomp_data` has the number, the architecture, and the low half of the first argument.

@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 /// How much of a step's output is kept for its error, in bytes.
 const OUTPUT_TAIL: usize = 16 << 10;
 
+/// The longest line that is passed on whole, in bytes: a call of dpkg names thousands of packages in one.
+const LONGEST_LINE: u64 = 4 << 20;
+
 /// An empty folder beside the plan, to mount the root on.
 const MOUNT_POINT: &str = "root";
 
@@ -232,7 +235,7 @@ fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
     let mut reader = BufReader::new(output);
     let mut tail = String::new();
     let mut line = Vec::new();
-    while matches!(reader.by_ref().take(OUTPUT_TAIL as u64).read_until(b'\n', &mut line), Ok(n) if n > 0) {
+    while matches!(reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(n) if n > 0) {
         // What programs print goes to terminals, which obey control characters.
         let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
         let text: String = String::from_utf8_lossy(&line).chars().filter(plain).collect();
@@ -252,4 +255,19 @@ fn available_memory() -> Option<u64> {
     let text = std::io::read_to_string(File::open("/proc/meminfo").ok()?).ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_arrive_whole_and_the_tail_is_short() {
+        let long = "eel ".repeat(50_000);
+        let text = format!("short\n{long}\n\x1b[1mend\n");
+        let mut lines = Vec::new();
+        let tail = read_output(text.as_bytes(), &mut |line| lines.push(line.to_owned()));
+        assert_eq!(lines, ["short", long.trim_end(), "[1mend"]);
+        assert!(tail.len() <= 2 * OUTPUT_TAIL && tail.ends_with("eel \n[1mend\n"), "{}", tail.len());
+    }
 }

@@ -246,7 +246,7 @@ fn processes() -> Vec<Process> {
     .collect()
 }
 
-/// proc_pid_stat(5).
+/// `proc_pid_stat(5)`.
 fn parse_stat(id: i32, text: &str) -> Option<Process> {
     // The name may have spaces and parentheses in it; field 3 follows it.
     let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();

@@ -282,7 +282,12 @@ fn scripts_reach_neither_network_nor_machine() {
     scene.add_packages(&packages);
     let mut build = scene.compose(["build", "--format", "tar", &path_of(REQUIRED)]);
     // SAFETY: two system calls, which are all that happens between fork and exec.
-    unsafe { build.pre_exec(take_a_key) };
+    unsafe {
+        build.pre_exec(|| {
+            take_a_key();
+            Ok(())
+        })
+    };
     run(&mut build).result();
     let tar = scene.output(REQUIRED, "tar");
     let probed = run(Command::new("tar").arg("-xOf").arg(tar).arg("var/lib/probe")).result();
@@ -310,12 +315,11 @@ fn scripts_reach_neither_network_nor_machine() {
 }
 
 /// Gives the calling process a session keyring with a key in it.
-fn take_a_key() -> std::io::Result<()> {
+fn take_a_key() {
     const SESSION: libc::c_long = -3;
     // SAFETY: all texts end with a null byte and live as long as the calls.
     unsafe {
         libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, 0);
         libc::syscall(libc::SYS_add_key, c"user".as_ptr(), c"compose-test".as_ptr(), c"secret".as_ptr(), 6, SESSION);
     }
-    Ok(())
 }
