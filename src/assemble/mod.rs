@@ -4,15 +4,18 @@
 //! The result is the ref `cache/root/<key>`; the key covers everything that shapes it.
 
 mod accounts;
+mod failure;
 mod merge;
 mod normalise;
 mod settings;
 
+pub use failure::ScriptFailed;
 pub use merge::Merged;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -20,13 +23,12 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::error::Hint;
 use crate::import::{self, Imports};
 use crate::lock::{Lock, Package};
 use crate::manifest::{AddedFile, Group, HookPoint, Manifest, System, User};
 use crate::package::{Act, Format, Installation, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
-use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
+use crate::sandbox::{self, Input, Limits, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, Layers, NewCommit, Store, Tree};
 
 use merge::Merger;
@@ -49,6 +51,15 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("TERM", "dumb"),
     ("USER", "root"),
 ];
+
+/// What each script may use. Nothing of it shapes the tree, and so it is in no key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScriptLimits {
+    /// How long it may take.
+    pub time: Duration,
+    /// How many bytes scripts may write; without it, half of what is free.
+    pub space: Option<u64>,
+}
 
 /// The key of the configured tree that a manifest and its lock describe.
 pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
@@ -93,6 +104,7 @@ pub fn cached(store: &Store, key: Sha256) -> Result<Option<Sha256>> {
 pub fn run(
     store: &Store,
     program: &Path,
+    limits: ScriptLimits,
     manifest: &Manifest,
     lock: &Lock,
     imports: &Imports<'_>,
@@ -101,7 +113,7 @@ pub fn run(
     let installation = open(lock.format, &lock.packages, imports)?;
     let installation = installation.as_ref();
     let writer = store.writer();
-    let mut assembly = Assembly::new(store, program, manifest, lock, imports, installation);
+    let mut assembly = Assembly::new(store, program, limits, manifest, lock, imports, installation);
     let task = progress.task("configure", Unit::Items, 0);
     let mut on_line = |line: &str| progress.detail(line);
     let rounds = assembly.rounds(&mut on_line)?;
@@ -109,8 +121,7 @@ pub fn run(
     for round in &rounds {
         let (plan, scratch) = assembly.prepare(&mut merger, round, &rounds)?;
         sandbox::run(program, store.work(), &plan, &mut on_line)
-            .with_context(|| format!("cannot configure {}", manifest.name))
-            .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
+            .map_err(|error| failure::explain(error, installation, manifest))?;
         store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
     }
     assembly.layers.discard();
@@ -131,11 +142,18 @@ pub fn run(
 }
 
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
-pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, imports: &Imports<'_>) -> Result<i32> {
+pub fn shell(
+    store: &Store,
+    program: &Path,
+    limits: ScriptLimits,
+    manifest: &Manifest,
+    lock: &Lock,
+    imports: &Imports<'_>,
+) -> Result<i32> {
     let installation = open(lock.format, &lock.packages, imports)?;
     let installation = installation.as_ref();
     let writer = store.writer();
-    let mut assembly = Assembly::new(store, program, manifest, lock, imports, installation);
+    let mut assembly = Assembly::new(store, program, limits, manifest, lock, imports, installation);
     let rounds = assembly.rounds(&mut |_| ())?;
     let mut merger = Merger::new(installation, store, &writer);
     for (number, round) in rounds.iter().enumerate() {
@@ -150,6 +168,7 @@ pub fn shell(store: &Store, program: &Path, manifest: &Manifest, lock: &Lock, im
                 Err(e) if e.is::<StepFailed>() => {
                     scratch = assembly.scratch(&merger.tree)?;
                     plan.root = assembly.root(&scratch);
+                    plan.limits.changes = Some(scratch.changes());
                 }
                 Err(e) => return Err(e),
             }
@@ -231,6 +250,7 @@ fn temporary_file(path: &str, mode: u32, content: &str) -> TemporaryFile {
 struct Assembly<'a, 'p> {
     store: &'a Store,
     program: &'a Path,
+    limits: ScriptLimits,
     manifest: &'a Manifest,
     lock: &'a Lock,
     imports: &'a Imports<'p>,
@@ -247,13 +267,14 @@ impl<'a, 'p> Assembly<'a, 'p> {
     fn new(
         store: &'a Store,
         program: &'a Path,
+        limits: ScriptLimits,
         manifest: &'a Manifest,
         lock: &'a Lock,
         imports: &'a Imports<'p>,
         installation: &'a dyn Installation,
     ) -> Self {
         let layers = Layers::new(store);
-        Self { store, program, manifest, lock, imports, installation, layers, told: Vec::new(), count: 0 }
+        Self { store, program, limits, manifest, lock, imports, installation, layers, told: Vec::new(), count: 0 }
     }
 
     fn load(&self, packages: &[usize]) -> Result<()> {
@@ -272,6 +293,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
             temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
             steps: vec![step(planner.script, self.lock.date)],
             interactive: false,
+            limits: Limits { script_time: Some(self.limits.time), ..Limits::default() },
         };
         let mut told = String::new();
         sandbox::run(self.program, self.store.work(), &plan, &mut |line| {
@@ -299,6 +321,11 @@ impl<'a, 'p> Assembly<'a, 'p> {
             temporary_files: guards.chain(hooks).collect(),
             steps: Vec::new(),
             interactive: false,
+            limits: Limits {
+                script_time: Some(self.limits.time),
+                script_runner: Some(self.installation.script_runner().to_owned()),
+                changes: Some(scratch.changes()),
+            },
         };
         self.add_steps(&mut plan, round, rounds)?;
         Ok((plan, scratch))
@@ -339,7 +366,8 @@ impl<'a, 'p> Assembly<'a, 'p> {
     fn scratch(&mut self, tree: &Tree) -> Result<Scratch> {
         let expected = (256 << 20) + self.lock.packages.iter().map(|p| p.size).sum::<u64>();
         self.count += 1;
-        let scratch = Scratch::new(self.store.work().join(format!("changes-{}", self.count)), expected)?;
+        let scratch =
+            Scratch::new(self.store.work().join(format!("changes-{}", self.count)), expected, self.limits.space)?;
         // The top of the overlay shows the attributes of its upper layer.
         store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
         Ok(scratch)

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use clap::{Args, ValueEnum};
 use compose::arch::Architecture;
+use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
 use compose::finalize::{self, Artifact};
 use compose::import::{self, Imports, LookUp};
@@ -82,12 +83,20 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     for lock in &locks {
         let store = Store::open(&settings.store)?;
         let built = build(arguments, &manifest, lock, settings, &store)
-            .with_context(|| format!("cannot build {} for {}", manifest.name, lock.architecture))?;
+            .map_err(|error| cannot("build", &manifest, lock, error))?;
         for (_, artifact) in built.artifacts {
             terminal::print(&format!("{}  {}", artifact.sha256, artifact.path.display()))?;
         }
     }
     Ok(Answer::Yes)
+}
+
+/// The error with what could not be done, and with what a script did, where one is to blame, in its first line.
+pub fn cannot(what: &str, manifest: &Manifest, lock: &Lock, error: Error) -> Error {
+    let context = format!("cannot {what} {} for {}", manifest.name, lock.architecture);
+    let script = error.chain().find_map(|cause| cause.downcast_ref::<ScriptFailed>());
+    let context = script.map(|failed| format!("{context}: {failed}")).unwrap_or(context);
+    error.context(context)
 }
 
 /// Looks packages up and fetches the files of those that the store does not have; gives the number of files fetched.
@@ -143,7 +152,8 @@ fn configure(
     let (made, brought) = std::thread::scope(|scope| {
         // Early scripts run while late packages are imported.
         let bringing = (imported > 0).then(|| scope.spawn(run));
-        let assemble = || assemble::run(store, &program, manifest, lock, &imports, &settings.terminal);
+        let (limits, terminal) = (settings.scripts, &settings.terminal);
+        let assemble = || assemble::run(store, &program, limits, manifest, lock, &imports, terminal);
         let made = summary.time("import and assemble", assemble);
         (made, bringing.map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the import panicked")))))
     });

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
+use compose::assemble::ScriptLimits;
 use compose::clock::Timestamp;
 use compose::error::Hint;
 use compose::source;
@@ -29,6 +31,12 @@ pub struct Global {
     /// Number of threads [default: one for each processor]
     #[arg(long, global = true, value_name = "N")]
     jobs: Option<usize>,
+    /// How long a script may take, as a number with s, m or h
+    #[arg(long, global = true, value_name = "TIME", default_value = "30m", value_parser = parse_time)]
+    script_timeout: Duration,
+    /// How much scripts may write, as a number with K, M, G or T [default: half of what is free]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    script_space: Option<u64>,
     /// Say nothing but errors and results
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
@@ -71,6 +79,8 @@ pub struct Settings {
     pub offline: bool,
     /// Where progress goes.
     pub terminal: Terminal,
+    /// What scripts may use.
+    pub scripts: ScriptLimits,
     /// Where archives are.
     pub mirrors: Mirrors,
     /// What fetches files.
@@ -109,6 +119,7 @@ impl Global {
             store,
             offline: self.offline,
             terminal: Terminal::new(verbosity),
+            scripts: ScriptLimits { time: self.script_timeout, space: self.script_space },
             mirrors: Mirrors {
                 arguments: mirrors::parse_pairs(self.mirror.iter().map(String::as_str)).context("in --mirror")?,
                 environment: mirrors::parse_pairs(environment.split_whitespace()).context("in COMPOSE_MIRROR")?,
@@ -120,6 +131,13 @@ impl Global {
 }
 
 impl Settings {
+    /// The options that give another run of this program the same limits for scripts.
+    pub fn script_options(&self) -> Vec<String> {
+        let ScriptLimits { time, space } = self.scripts;
+        let time = format!("--script-timeout={}s", time.as_secs());
+        std::iter::once(time).chain(space.map(|bytes| format!("--script-space={bytes}"))).collect()
+    }
+
     /// What archives' metadata is loaded with.
     pub fn source(&self) -> source::Context<'_> {
         source::Context {
@@ -133,6 +151,24 @@ impl Settings {
     }
 }
 
+fn parse_time(word: &str) -> Result<Duration> {
+    scaled(word, &[("s", 1), ("m", 60), ("h", 3600)])
+        .map(Duration::from_secs)
+        .context("not a time such as 90s, 30m or 2h")
+}
+
+fn parse_size(word: &str) -> Result<u64> {
+    let units = [("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
+    scaled(word, &units).context("not a size such as 512M or 4G")
+}
+
+/// A number above 0 with one of these units.
+fn scaled(word: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = word.split_at(word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len()));
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor).filter(|value| *value > 0)
+}
+
 /// This program's file, to start sandboxes with.
 pub fn program() -> Result<PathBuf> {
     std::env::current_exe().context("cannot find this program's file")
@@ -141,4 +177,19 @@ pub fn program() -> Result<PathBuf> {
 #[allow(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_have_units() {
+        let seconds = |word| parse_time(word).ok().map(|time| time.as_secs());
+        assert_eq!(["10s", "30m", "2h"].map(seconds), [Some(10), Some(1800), Some(7200)]);
+        assert_eq!(["", "0s", "10", "s", "1d", "-1s", "1.5h", "99999999999999999h"].map(seconds), [None; 8]);
+        let size = |word| parse_size(word).ok();
+        assert_eq!(["1", "64M", "2G"].map(size), [Some(1), Some(64 << 20), Some(2 << 30)]);
+        assert_eq!(["", "0", "M", "64MB", "1.5G", "99999999T"].map(size), [None; 6]);
+    }
 }

@@ -28,5 +28,5 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let root = store.root();
     let file_of = |sha256| fetch::file_path(root, &sha256);
     let imports = Imports::new(&store, lock.format, found, &file_of)?;
-    assemble::shell(&store, &settings::program()?, &manifest, &lock, &imports).map(Answer::Code)
+    assemble::shell(&store, &settings::program()?, settings.scripts, &manifest, &lock, &imports).map(Answer::Code)
 }

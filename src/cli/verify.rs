@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let mut all_same = true;
     for lock in &locks {
         all_same &= verify(arguments, &manifest, lock, settings)
-            .with_context(|| format!("cannot verify {} for {}", manifest.name, lock.architecture))?;
+            .map_err(|error| build::cannot("verify", &manifest, lock, error))?;
     }
     Ok(if all_same { Answer::Yes } else { Answer::No })
 }
@@ -116,6 +116,7 @@ fn build_again(
     settings.terminal.note(&format!("building again from nothing, --jobs {jobs}, in {}", store.display()));
     let mut command = Command::new(settings::program()?);
     command.args(["--offline", "--jobs", &jobs.to_string()]).args(settings.terminal.option());
+    command.args(settings.script_options());
     command.arg("--store").arg(store).arg("build").arg(path::absolute(&manifest.path)?);
     command.args(["--arch", lock.architecture.as_str()]).arg("--output").arg(output);
     for format in formats {

@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::lock::Lock;
 use crate::manifest::ImageOptions;
-use crate::sandbox::{self, Bind, Input, Plan, Root, Step};
+use crate::sandbox::{self, Bind, Input, Limits, Plan, Root, Step};
 use crate::store::{self, Directory, ObjectReader, Store, Tree};
 
 /// The image in the sandbox.
@@ -95,6 +95,7 @@ fn plan(store: &Store, lock: &Lock, image: &Path, step: Step) -> Result<Plan> {
         temporary_files: Vec::new(),
         steps: vec![step],
         interactive: false,
+        limits: Limits::default(),
     })
 }
 

@@ -132,6 +132,16 @@ pub trait Installation: Sync {
     /// them. Errors when no round does.
     fn answers(&self, lines: &[String], round: &Round) -> Result<Vec<Script>>;
 
+    /// The program that runs one script after another when it is what a [`Script`] runs.
+    fn script_runner(&self) -> &'static str;
+
+    /// Which script of which package a process works for, by its environment.
+    fn script_of(&self, environment: &BTreeMap<String, String>) -> Option<String>;
+
+    /// Which script of which package made the runner of scripts fail, by what was printed, and how it failed when that
+    /// was said.
+    fn failed_script(&self, printed: &str) -> Option<(String, Option<String>)>;
+
     /// Files that exist only while scripts run: path, permission bits, content.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)>;
 

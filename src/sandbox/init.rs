@@ -5,15 +5,19 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use super::{Event, Input, Plan, Step, TemporaryFile, mounts};
+use super::failure::{Failure, How};
+use super::filter;
+use super::mounts::{self, outside};
+use super::watch::{self, Watch};
+use super::{Event, Input, Plan, Step, TemporaryFile};
 
 /// How many files a step may have open: fixed, since programs act on it.
 const OPEN_FILES: u64 = 4096;
@@ -99,7 +103,7 @@ fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
         -1 => report_broken(&std::io::Error::last_os_error().into()),
         0 => {
             let code = match set_up(plan, mount_point) {
-                Ok(created) => run_steps(plan, &created),
+                Ok((created, watch)) => run_steps(plan, &created, watch),
                 Err(e) => report_broken(&e),
             };
             // SAFETY: ends process 1 and with it the whole sandbox; nothing here needs destructors.
@@ -112,12 +116,18 @@ fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
     }
 }
 
-/// Gives the temporary files that were created.
-fn set_up(plan: &Plan, mount_point: &Path) -> Result<Vec<PathBuf>> {
+/// Gives the temporary files that were created, and what watches the steps.
+fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch<'a>)> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let limit = Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) };
-    rustix::process::setrlimit(Resource::Nofile, limit)?;
+    // Only the machine's root may raise what the caller has.
+    let tasks = rustix::process::getrlimit(Resource::Nproc).maximum.unwrap_or(u64::MAX).min(2 * watch::TASKS);
+    for (resource, most) in [(Resource::Nofile, OPEN_FILES), (Resource::Nproc, tasks), (Resource::Core, 0)] {
+        rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    leave_the_callers_keys()?;
+    // When memory runs out, steps go before anything else on the machine.
+    let _ = fs::OpenOptions::new().write(true).open("/proc/self/oom_score_adj").and_then(|mut f| f.write_all(b"1000"));
     rustix::thread::set_thread_groups(&[])?;
     rustix::system::sethostname(b"localhost")?;
     mounts::make_private()?;
@@ -129,7 +139,22 @@ fn set_up(plan: &Plan, mount_point: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     drop_capabilities()?;
-    Ok(created)
+    filter::refuse()?;
+    Ok((created, Watch::new(&plan.limits)?))
+}
+
+/// A session keyring of the sandbox's own, where the kernel has any: the caller's would be handed on to every step,
+/// session-keyring(7).
+fn leave_the_callers_keys() -> Result<()> {
+    // SAFETY: has no effect on memory; the name of the keyring is null for one without.
+    if unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, 0) } >= 0 {
+        return Ok(());
+    }
+    match std::io::Error::last_os_error() {
+        // The kernel has no keys, or whoever started this program forbids it, and so the steps, to use them.
+        e if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
+        e => Err(e).context("cannot make a session keyring"),
+    }
 }
 
 /// What steps may do as root of their namespace, capabilities(7): change owners, modes and identities. Without
@@ -162,11 +187,6 @@ fn drop_capabilities() -> Result<()> {
     Ok(())
 }
 
-/// A path of the plan's root as this process sees it.
-fn outside(path: &Path) -> PathBuf {
-    Path::new(mounts::ROOT).join(path.strip_prefix("/").unwrap_or(path))
-}
-
 /// Creates a file unless something is there; tells whether it did.
 fn create(file: &TemporaryFile) -> Result<bool> {
     let path = outside(&file.path);
@@ -181,28 +201,28 @@ fn create(file: &TemporaryFile) -> Result<bool> {
     }
 }
 
-fn run_steps(plan: &Plan, created: &[PathBuf]) -> i32 {
+fn run_steps(plan: &Plan, created: &[PathBuf], mut watch: Watch<'_>) -> i32 {
     for (number, step) in plan.steps.iter().enumerate() {
-        let last = plan.interactive && number + 1 == plan.steps.len();
+        if plan.interactive && number + 1 == plan.steps.len() {
+            return hand_over(step);
+        }
         if !plan.interactive {
             report(&Event::Begin(number));
         }
-        let failure = match run_step(step, last) {
-            Ok(status) if last => return status.code().unwrap_or(2),
-            Ok(status) if status.success() => None,
-            Ok(status) => Some(describe(status)),
-            Err(e) => Some(format!("could not be run: {e:#}")),
-        };
-        match failure {
-            None if plan.interactive => {}
-            None => report(&Event::Done(number)),
+        let ended = start(step, false)
+            .map_err(|e| Failure::from(How::NotRun(format!("{e:#}"))))
+            .and_then(|child| watch.wait(child, step));
+        match ended {
+            Ok(()) if plan.interactive => {}
+            Ok(()) => report(&Event::Done(number)),
             // A shell at the point of failure: the failed step is told, the rest but the last is passed over.
-            Some(how) if plan.interactive => {
-                let _ = writeln!(std::io::stderr(), "{} {how}", step.label);
-                return plan.steps.last().and_then(|s| run_step(s, true).ok()?.code()).unwrap_or(2);
+            Err(failure) if plan.interactive => {
+                let _ = writeln!(std::io::stderr(), "{} {failure}", step.label);
+                watch::end_all();
+                return plan.steps.last().map_or(2, hand_over);
             }
-            Some(how) => {
-                report(&Event::Failed(number, how));
+            Err(failure) => {
+                report(&Event::Failed(number, failure));
                 return 1;
             }
         }
@@ -213,7 +233,18 @@ fn run_steps(plan: &Plan, created: &[PathBuf]) -> i32 {
     0
 }
 
-fn run_step(step: &Step, owns_terminal: bool) -> Result<ExitStatus> {
+/// Runs the step that owns the terminal; gives its exit code.
+fn hand_over(step: &Step) -> i32 {
+    match start(step, true) {
+        Ok(child) => watch::wait_unwatched(child).exit_status().unwrap_or(2),
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "{} could not be run: {e:#}", step.label);
+            2
+        }
+    }
+}
+
+fn start(step: &Step, owns_terminal: bool) -> Result<Pid> {
     let [program, arguments @ ..] = step.command.as_slice() else { bail!("it has no program") };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(step.environment.iter().cloned());
@@ -239,15 +270,7 @@ fn run_step(step: &Step, owns_terminal: bool) -> Result<ExitStatus> {
         Input::Null => drop(command.stdin(fs::File::open(outside(Path::new("/dev/null")))?)),
         Input::Inherit => drop(command.stdin(Stdio::inherit())),
     }
-    Ok(command.status()?)
-}
-
-fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit status {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "ended".to_owned(),
-    }
+    Pid::from_raw(command.spawn()?.id().cast_signed()).context("a process id")
 }
 
 fn report(event: &Event) {

@@ -4,20 +4,31 @@
 //! (`compose sandbox-init`, see [`init`]) that builds the namespaces and executes the steps as children of its own
 //! process 1. When that process ends, every process and mount of the sandbox ends with it.
 
+mod failure;
+mod filter;
 pub mod identity;
 pub mod init;
 mod mounts;
+mod scratch;
+mod watch;
+
+pub use failure::{Culprit, Failure, How};
+pub use scratch::Scratch;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 /// How much of a step's output is kept for its error, in bytes.
 const OUTPUT_TAIL: usize = 16 << 10;
+
+/// The longest line that is passed on whole, in bytes: a call of dpkg names thousands of packages in one.
+const LONGEST_LINE: u64 = 4 << 20;
 
 /// An empty folder beside the plan, to mount the root on.
 const MOUNT_POINT: &str = "root";
@@ -35,6 +46,29 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Whether the last step owns the terminal.
     pub interactive: bool,
+    /// What steps may use; nothing of it shapes what they make.
+    pub limits: Limits,
+}
+
+/// What steps may use of the machine, beyond what holds for all: a number of processes, and a part of the free memory for
+/// /tmp, /run and /dev.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// The time that a script has.
+    pub script_time: Option<Duration>,
+    /// The program that runs one script after another when it is a step: the time holds for each of them, not for it.
+    pub script_runner: Option<String>,
+    /// What the overlay may take.
+    pub changes: Option<Changes>,
+}
+
+/// Room for an overlay's changes, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Changes {
+    /// What they may take.
+    pub allowed: u64,
+    /// What has to stay free in their file system, by which it is found that they take more.
+    pub reserve: u64,
 }
 
 /// A sandbox's root file system.
@@ -102,20 +136,20 @@ pub(crate) enum Event {
     Begin(usize),
     /// A step ended well.
     Done(usize),
-    /// A step failed: its number and how it ended.
-    Failed(usize, String),
+    /// A step failed: its number and how.
+    Failed(usize, Failure),
     /// The sandbox could not be made.
     Broken(String),
 }
 
 /// How a plan ended that did not succeed.
 #[derive(Debug, thiserror::Error)]
-#[error("{label} {how}{}", if output.is_empty() { String::new() } else { format!(":\n{output}") })]
+#[error("{label} {failure}{}", if output.is_empty() { String::new() } else { format!(":\n{output}") })]
 pub struct StepFailed {
     /// The step's label.
     pub label: String,
-    /// How it ended.
-    pub how: String,
+    /// How it failed.
+    pub failure: Failure,
     /// The end of what it printed.
     pub output: String,
 }
@@ -180,9 +214,9 @@ fn wait(child: &mut Child, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result
     });
     let status = child.wait().context("cannot wait for the sandbox")?;
     match last {
-        Some(Event::Failed(step, how)) => {
+        Some(Event::Failed(step, failure)) => {
             let label = plan.steps.get(step).map_or_else(String::new, |s| s.label.clone());
-            Err(StepFailed { label, how, output: tail.trim_end().to_owned() }.into())
+            Err(StepFailed { label, failure, output: tail.trim_end().to_owned() }.into())
         }
         Some(Event::Broken(why)) => bail!("cannot make the sandbox: {why}"),
         _ if status.success() => Ok(()),
@@ -201,7 +235,7 @@ fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
     let mut reader = BufReader::new(output);
     let mut tail = String::new();
     let mut line = Vec::new();
-    while matches!(reader.by_ref().take(OUTPUT_TAIL as u64).read_until(b'\n', &mut line), Ok(n) if n > 0) {
+    while matches!(reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(n) if n > 0) {
         // What programs print goes to terminals, which obey control characters.
         let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
         let text: String = String::from_utf8_lossy(&line).chars().filter(plain).collect();
@@ -216,58 +250,24 @@ fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
     tail
 }
 
-/// Folders for an overlay's changes: in memory where they fit, else on disk in `folder`.
-#[derive(Debug)]
-pub struct Scratch {
-    folder: PathBuf,
-    mounted: bool,
-}
-
-impl Scratch {
-    /// Makes the folders below `folder`, on a tmpfs when `expected` bytes leave the host half of its free memory and
-    /// the kernel's tmpfs can hold overlayfs's attributes (Linux 6.6).
-    pub fn new(folder: PathBuf, expected: u64) -> Result<Self> {
-        std::fs::create_dir_all(&folder)?;
-        let mut scratch = Self { mounted: false, folder };
-        if available_memory().is_some_and(|free| expected < free / 2) {
-            scratch.mounted = mounts::mount_tmpfs(&scratch.folder, "mode=0755").is_ok();
-            if scratch.mounted && !mounts::holds_user_attributes(&scratch.folder) {
-                scratch.unmount();
-            }
-        }
-        for name in ["upper", "work"] {
-            std::fs::create_dir_all(scratch.folder.join(name))?;
-        }
-        Ok(scratch)
-    }
-
-    /// The folder of changes.
-    pub fn upper(&self) -> PathBuf {
-        self.folder.join("upper")
-    }
-
-    /// overlayfs's own folder.
-    pub fn work(&self) -> PathBuf {
-        self.folder.join("work")
-    }
-
-    fn unmount(&mut self) {
-        if self.mounted {
-            let _ = mounts::unmount(&self.folder);
-            self.mounted = false;
-        }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        self.unmount();
-    }
-}
-
 /// `MemAvailable` of `/proc/meminfo`, `proc_meminfo(5)`, in bytes.
 fn available_memory() -> Option<u64> {
     let text = std::io::read_to_string(File::open("/proc/meminfo").ok()?).ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_arrive_whole_and_the_tail_is_short() {
+        let long = "eel ".repeat(50_000);
+        let text = format!("short\n{long}\n\x1b[1mend\n");
+        let mut lines = Vec::new();
+        let tail = read_output(text.as_bytes(), &mut |line| lines.push(line.to_owned()));
+        assert_eq!(lines, ["short", long.trim_end(), "[1mend"]);
+        assert!(tail.len() <= 2 * OUTPUT_TAIL && tail.ends_with("eel \n[1mend\n"), "{}", tail.len());
+    }
 }

@@ -14,7 +14,7 @@ use rustix::mount::{
     mount_remount, move_mount, unmount as sys_unmount,
 };
 
-use super::{Plan, Root};
+use super::{Plan, Root, available_memory};
 
 /// Devices of the host that a sandbox has, by name in /dev.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
@@ -28,9 +28,12 @@ const LINKS: &[(&str, &str)] = &[
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Mounts a tmpfs.
-pub(super) fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
-    let options = CString::new(options)?;
+/// What a file of a tmpfs stands for: there may be one for each of these bytes.
+const BYTES_PER_FILE: u64 = 4096;
+
+/// Mounts a tmpfs for so many bytes.
+pub(super) fn mount_tmpfs(target: &Path, options: &str, size: u64) -> Result<()> {
+    let options = CString::new(format!("{options},size={size},nr_inodes={}", size / BYTES_PER_FILE))?;
     mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
         .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
 }
@@ -55,12 +58,21 @@ pub(super) fn make_private() -> Result<()> {
 /// Where the plan's root is once [`enter`] is done.
 pub(super) const ROOT: &str = "/root";
 
+/// A path of the plan's root as process 1 sees it.
+pub(super) fn outside(path: &Path) -> PathBuf {
+    Path::new(ROOT).join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The part of the free memory that each of /dev, /run and /tmp may take: with the half for changes, some is always left.
+const MEMORY: u64 = 8;
+
 /// Mounts everything the plan asks for and makes it all that this process can see.
 ///
 /// The plan's root is not the process's own but a folder in an otherwise empty one: as after chroot(2), process 1 has
 /// another root than the steps, by which ischroot(1) and systemctl(1) know that no system is running.
 pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
-    mount_tmpfs(mount_point, "mode=0755")?;
+    let memory = available_memory().context("cannot read /proc/meminfo")? / MEMORY;
+    mount_tmpfs(mount_point, "mode=0755", 1 << 20)?;
     let root = &mount_point.join(ROOT.trim_start_matches('/'));
     fs::create_dir(root)?;
     match &plan.root {
@@ -73,9 +85,9 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
         }
     }
     mount_proc(&root.join("proc"))?;
-    mount_devices(&root.join("dev"))?;
+    mount_devices(&root.join("dev"), memory)?;
     for (name, options) in [("run", "mode=0755"), ("tmp", "mode=1777")] {
-        mount_tmpfs(&root.join(name), options)?;
+        mount_tmpfs(&root.join(name), options, memory)?;
     }
     for bind in &plan.binds {
         let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
@@ -89,22 +101,42 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
     rustix::process::pivot_root(".", ".").context("cannot change the root")?;
     sys_unmount(".", UnmountFlags::DETACH).context("cannot leave the host's root")?;
     std::env::set_current_dir("/")?;
-    Ok(())
+    // A program that leaves its root finds this one, in which there is nothing to do.
+    mount_remount("/", MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, c"")
+        .context("cannot close the root of process 1")
 }
 
+/// The highest process id, where a process namespace has one of its own (Linux 6.14): far more than the watch lets run, and
+/// far less than would harm the machine before it looks.
+const PROCESS_IDS: &str = "16384";
+
 /// A /proc that can only be read: much below /proc/sys asks for no more than being root's user id, which steps have when
-/// the host's root builds. The one setting made here keeps steps from getting rights back in namespaces of their own.
+/// the host's root builds. Of the settings made here, one keeps steps from getting rights back in namespaces of their own.
 fn mount_proc(proc: &Path) -> Result<()> {
     let failed = || format!("cannot mount {}", proc.display());
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", proc, "proc", flags, None).with_context(failed)?;
-    let limit = proc.join("sys/user/max_user_namespaces");
-    File::options()
-        .write(true)
-        .open(&limit)
-        .and_then(|mut file| file.write_all(b"0"))
-        .with_context(|| format!("cannot write to {}", limit.display()))?;
+    let mut settings = vec![("sys/user/max_user_namespaces", "0")];
+    if has_process_ids_of_its_own() {
+        settings.push(("sys/kernel/pid_max", PROCESS_IDS));
+    }
+    for (name, value) in settings {
+        let file = proc.join(name);
+        File::options()
+            .write(true)
+            .open(&file)
+            .and_then(|mut file| file.write_all(value.as_bytes()))
+            .with_context(|| format!("cannot write to {}", file.display()))?;
+    }
     mount_remount(proc, MountFlags::BIND | MountFlags::RDONLY | flags, c"").with_context(failed)
+}
+
+/// Whether the kernel's release is one in which `pid_max` is a process namespace's and not the whole machine's.
+fn has_process_ids_of_its_own() -> bool {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(14))
 }
 
 /// Through the new mount interface, whose values need no escapes for commas, but are short (`fsconfig` in Linux takes 255
@@ -135,8 +167,8 @@ fn escape(path: &Path) -> String {
 }
 
 /// A /dev with the few devices that every program may count on.
-fn mount_devices(dev: &Path) -> Result<()> {
-    mount_tmpfs(dev, "mode=0755")?;
+fn mount_devices(dev: &Path, memory: u64) -> Result<()> {
+    mount_tmpfs(dev, "mode=0755", memory)?;
     for name in DEVICES {
         let place = dev.join(name);
         File::create(&place)?;

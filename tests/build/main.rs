@@ -7,6 +7,7 @@
 mod again;
 mod boot;
 mod fixture;
+mod hostile;
 mod install;
 mod recover;
 mod same;

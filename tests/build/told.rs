@@ -100,8 +100,7 @@ fn a_failing_script_is_named() {
     let failed = scene.build(REQUIRED, &[]);
     assert_eq!((failed.code, failed.stdout.as_str()), (Some(2), ""));
     let begin = "\
-error: cannot build required for amd64
-  caused by: cannot configure required
+error: cannot build required for amd64: the postinst script of eels ended with exit status 3
   caused by: dpkg --configure --pending ended with exit status 1:
 ";
     let end = "

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::control::Stanza;
 use super::database;
+use super::failure;
 use super::plan::{self, Call, Order};
 use super::relation::{self, Relation};
 use super::triggers;
@@ -53,6 +54,9 @@ const RESIDUE: &[Residue] = &[
 const fn remove(path: &'static str, why: &'static str) -> Residue {
     Residue { path, why, treatment: Treatment::Remove }
 }
+
+/// The program that runs maintainer scripts.
+const DPKG: &str = "/usr/bin/dpkg";
 
 /// A set of Debian packages to install together.
 #[derive(Debug)]
@@ -326,6 +330,18 @@ impl Installation for Deb {
         }])
     }
 
+    fn script_runner(&self) -> &'static str {
+        DPKG
+    }
+
+    fn script_of(&self, environment: &BTreeMap<String, String>) -> Option<String> {
+        failure::script_of(&self.packages, environment)
+    }
+
+    fn failed_script(&self, printed: &str) -> Option<(String, Option<String>)> {
+        failure::failed_script(&self.packages, printed)
+    }
+
     /// Policy 9.3.3.2 and invoke-rc.d(8): with this no script starts a service.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)> {
         vec![("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\nexit 101\n")]
@@ -383,7 +399,7 @@ fn script(label: &str, command: Vec<String>) -> Script {
 /// A call of `dpkg --configure`. After the first failure nothing more is wanted: its output is the last, and a shell finds
 /// the root as it was.
 fn configure(options: &[&str], names: impl IntoIterator<Item = String>) -> Script {
-    let mut command = ["/usr/bin/dpkg", "--force-unsafe-io", "--abort-after=1"].map(str::to_owned).to_vec();
+    let mut command = [DPKG, "--force-unsafe-io", "--abort-after=1"].map(str::to_owned).to_vec();
     command.extend(options.iter().map(|option| (*option).to_owned()));
     command.push("--configure".to_owned());
     command.extend(names);

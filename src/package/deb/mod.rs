@@ -4,6 +4,7 @@ pub mod archive;
 pub mod changelog;
 pub mod control;
 mod database;
+mod failure;
 pub mod install;
 mod plan;
 pub mod relation;
