@@ -1,16 +1,13 @@
 //! What a Release file says (Debian repository format, "Release files"), and whether it may be believed now: the right
 //! suite, not expired, not from the future, not older than one already seen.
 //!
-//! The text is read with `debian-packaging`, but for two things: dates are [`Timestamp`]s as everywhere else, and its kinds
-//! of index files are not used, as it knows none in zst.
+//! The text is one stanza, as control files have it.
 
 use std::collections::BTreeMap;
 
-use debian_packaging::io::ContentDigest;
-use debian_packaging::repository::release::{ChecksumType, ReleaseFile};
-
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
+use crate::package::deb::control::Stanza;
 
 /// How far `Date` may be ahead of this host's clock, in seconds: apt's `Acquire::Max-FutureTime` (apt.conf(5)).
 const FUTURE_TOLERANCE: i64 = 10;
@@ -90,26 +87,21 @@ impl Release {
     /// Reads the text of a Release file, without any signature around it.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let malformed = |e: &dyn std::fmt::Display| Error::Malformed(e.to_string());
-        let file = ReleaseFile::from_reader(text).map_err(|e| malformed(&e))?;
-        let string = |name: &str| file.field_str(name).map(str::to_owned).filter(|value| !value.is_empty());
-        let words = |name: &str| -> Vec<String> {
-            file.field_str(name).map(|v| v.split_ascii_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+        let text = std::str::from_utf8(text).map_err(|e| malformed(&e))?;
+        let stanzas: Vec<_> = Stanza::all(text).collect();
+        let &[file] = stanzas.as_slice() else {
+            return Err(Error::Malformed(format!("it has {} paragraphs, expected one", stanzas.len())));
         };
-        let is = |name: &str, value: &str| file.field_str(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
+        let string = |name: &str| file.get(name).map(str::to_owned).filter(|value| !value.is_empty());
+        let words = |name: &str| -> Vec<String> {
+            file.get(name).map(|v| v.split_ascii_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+        };
+        let is = |name: &str, value: &str| file.get(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
         let date =
             |name: &str| string(name).map(|v| Timestamp::parse_rfc2822(&v)).transpose().map_err(|e| malformed(&e));
-        let mut files = BTreeMap::new();
-        let entries = file
-            .iter_index_files(ChecksumType::Sha256)
-            .ok_or_else(|| Error::Malformed("it has no field `SHA256`".to_owned()))?;
-        for entry in entries {
-            let entry = entry.map_err(|e| malformed(&e))?;
-            if let ContentDigest::Sha256(bytes) = entry.digest
-                && let Ok(bytes) = bytes.try_into()
-            {
-                files.insert(entry.path.to_owned(), (entry.size, Sha256::from_bytes(bytes)));
-            }
-        }
+        let listed = file.get("SHA256").ok_or_else(|| Error::Malformed("it has no field `SHA256`".to_owned()))?;
+        let lines = listed.lines().filter(|line| !line.trim().is_empty());
+        let files = lines.map(read_entry).collect::<Result<_, _>>()?;
         Ok(Self {
             origin: string("Origin"),
             suite: string("Suite"),
@@ -158,6 +150,17 @@ impl Release {
     }
 }
 
+/// A line of the list of index files: digest, size, path.
+fn read_entry(line: &str) -> Result<(String, (u64, Sha256)), Error> {
+    let read = || {
+        let mut words = line.split_ascii_whitespace();
+        let (digest, size, path) = (words.next()?, words.next()?, words.next()?);
+        words.next().is_none().then_some(())?;
+        Some((path.to_owned(), (size.parse().ok()?, digest.to_ascii_lowercase().parse().ok()?)))
+    };
+    read().ok_or_else(|| Error::Malformed(format!("`{}` is not SHA-256, size and path", line.trim())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +180,9 @@ SHA256:
  e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855        0 main/binary-amd64/Packages
  e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855   123456 main/binary-amd64/Packages.zst
 ";
+
+    const BAD_SIZE: &str = "it cannot be read: `e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855   x \
+                            main/binary-amd64/Packages.zst` is not SHA-256, size and path";
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -204,13 +210,13 @@ SHA256:
                 "it cannot be read: `Sun, 32 Nov 2026 09:12:44 UTC` is not a date and time",
             ),
             (TEXT.replace("SHA256:", "SHA1:"), "it cannot be read: it has no field `SHA256`"),
+            (format!("{TEXT}\nSuite: other\n"), "it cannot be read: it has 2 paragraphs, expected one"),
+            (String::new(), "it cannot be read: it has 0 paragraphs, expected one"),
+            (TEXT.replace(" 123456 main", " x main"), BAD_SIZE),
         ];
         for (text, error) in rows {
             assert_eq!(Release::parse(text.as_bytes()).unwrap_err().to_string(), error);
         }
-        assert!(Release::parse(TEXT.replace("123456 main", "x main").as_bytes()).is_err());
-        assert!(Release::parse(format!("{TEXT}\nSuite: other\n").as_bytes()).is_err());
-        assert!(Release::parse(b"").is_err());
         assert!(Release::parse(b"\xff\xfe").is_err());
     }
 

@@ -1,7 +1,6 @@
 //! The order of Debian versions (Debian Policy 5.6.12, as `dpkg --compare-versions` does it).
 //!
-//! Written out rather than taken from `debian-packaging`, whose comparison allocates, refuses versions that dpkg takes,
-//! and panics on digits beyond 64 bits.
+//! It allocates nothing, and takes every version that dpkg takes, with digits beyond 64 bits.
 
 use std::cmp::Ordering;
 
