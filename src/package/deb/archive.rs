@@ -93,7 +93,8 @@ fn decompress<'a>(compression: &str, entry: impl Read + 'a) -> Result<Box<dyn Re
         ".gz" => Box::new(flate2::read::MultiGzDecoder::new(entry)),
         ".xz" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(entry)),
         ".lzma" => {
-            let stream = liblzma::stream::Stream::new_lzma_decoder(u64::MAX).context("cannot start the lzma decoder")?;
+            let stream =
+                liblzma::stream::Stream::new_lzma_decoder(u64::MAX).context("cannot start the lzma decoder")?;
             Box::new(liblzma::read::XzDecoder::new_stream(entry, stream))
         }
         ".zst" => Box::new(zstd::Decoder::new(entry)?),
