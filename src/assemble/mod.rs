@@ -28,6 +28,7 @@ use crate::package::{Format, Installation, Part, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
 use crate::sandbox::{self, Input, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, NewCommit, Store, Tree};
+use crate::timing;
 
 use merge::Merger;
 
@@ -97,7 +98,9 @@ pub fn run(
     commits: &Commits,
     progress: &dyn Progress,
 ) -> Result<(Sha256, Tree)> {
-    let installation = open(store, lock.format, &lock.packages, commits)?;
+    let timings = store.timings();
+    let open = || open(store, lock.format, &lock.packages, commits);
+    let installation = timings.alone(timing::Part::Index, open)?;
     let installation = installation.as_ref();
     let writer = store.writer();
     let assembly = Assembly { store, program, manifest, lock, installation, count: Cell::new(0) };
@@ -106,15 +109,17 @@ pub fn run(
     let rounds = assembly.rounds(&mut on_line)?;
     let mut merger = Merger::new(installation, store, &writer)?;
     for round in &rounds {
-        merger.merge(round)?;
+        timings.alone(timing::Part::Merge, || merger.merge(round))?;
         let lower = assembly.check_out(&merger.tree)?;
         let scratch = assembly.scratch()?;
         let plan = assembly.plan(round, &merger.tree, &lower, &scratch, assembly.steps(round, &rounds)?)?;
-        sandbox::run(program, store.work(), &plan, &mut on_line)
+        timings
+            .alone(timing::Part::Scripts, || sandbox::run(program, store.work(), &plan, &mut on_line))
             .with_context(|| format!("cannot configure {}", manifest.name))
             .hint(|| format!("for a shell at that point: compose shell {}", manifest.path.display()))?;
         store.discard(lower);
-        store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
+        let apply = || store::apply_upper(&writer, &mut merger.tree, &scratch.upper());
+        timings.alone(timing::Part::Changes, apply)?;
     }
     drop(task);
     let mut tree = merger.tree;
@@ -125,10 +130,10 @@ pub fn run(
         parent: None,
         subject: format!("{} {}", manifest.name, lock.architecture),
         metadata: tree.metadata()?,
-        root: writer.write_tree(&tree)?,
+        root: timings.alone(timing::Part::Commit, || writer.write_tree(&tree))?,
         date: lock.date,
     };
-    let commits = store.commit(&[commit])?;
+    let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit]))?;
     Ok((commits[0], tree))
 }
 
@@ -247,7 +252,8 @@ impl Assembly<'_> {
     /// Asks the planner, if there is one, for the rounds.
     fn rounds(&self, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
         let Some(planner) = self.installation.planner() else { return self.installation.rounds(None) };
-        let tree = merge_alone(self.store, self.installation, &planner.packages)?.tree;
+        let merge = || merge_alone(self.store, self.installation, &planner.packages);
+        let tree = self.store.timings().alone(timing::Part::Merge, merge)?.tree;
         let lower = self.check_out(&tree)?;
         let files = planner.files.iter();
         let plan = Plan {
@@ -258,11 +264,15 @@ impl Assembly<'_> {
             interactive: false,
         };
         let mut told = String::new();
-        sandbox::run(self.program, self.store.work(), &plan, &mut |line| {
+        let mut tell = |line: &str| {
             on_line(line);
             told.extend([line, "\n"]);
-        })
-        .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
+        };
+        let run = || sandbox::run(self.program, self.store.work(), &plan, &mut tell);
+        self.store
+            .timings()
+            .alone(timing::Part::Scripts, run)
+            .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
         self.store.discard(lower);
         self.installation.rounds(Some(&told))
     }
@@ -301,7 +311,7 @@ impl Assembly<'_> {
     /// What scripts see below their changes.
     fn check_out(&self, tree: &Tree) -> Result<PathBuf> {
         let lower = self.new_folder("tree");
-        store::check_out(self.store, &tree.root, &lower)?;
+        self.store.timings().alone(timing::Part::CheckOut, || store::check_out(self.store, &tree.root, &lower))?;
         Ok(lower)
     }
 

@@ -21,6 +21,7 @@ use crate::progress::{Progress, Unit};
 use crate::store::{
     self, Attributes, Content, Directory, NewCommit, ObjectReader, ObjectWriter, PendingRefs, Store, Tree,
 };
+use crate::timing;
 
 /// The only value of the commit metadata `import` that [`look_up`] takes as done. To be raised when the tree's form changes.
 const VERSION: &str = "1";
@@ -69,14 +70,15 @@ pub fn run(
         .par_iter()
         .with_max_len(1)
         .map(|package| {
-            let tree = import_file(&writer, format, &file_of(package.sha256), package.sha256)
-                .with_context(|| format!("cannot import {}", package.describe()))?;
+            let import = || import_file(&writer, format, &file_of(package.sha256), package.sha256);
+            let tree = writer.timings().share(timing::Part::Decompress, import);
+            let tree = tree.with_context(|| format!("cannot import {}", package.describe()))?;
             task.advance(package.size);
-            writer.write_tree(&tree)
+            writer.timings().share(timing::Part::Write, || writer.write_tree(&tree))
         })
         .collect::<Result<_>>()?;
     let commits: Vec<_> = packages.iter().zip(roots).map(|(p, root)| new_commit(format, p.sha256, root)).collect();
-    let pending = store.write_commits(&commits)?;
+    let pending = store.timings().alone(timing::Part::Write, || store.write_commits(&commits))?;
     let commits = packages.iter().zip(pending.refs()).map(|(package, (_, commit))| (package.sha256, *commit));
     Ok((commits.collect(), pending))
 }
@@ -106,7 +108,10 @@ fn new_commit(format: Format, sha256: Sha256, root: (Sha256, Sha256)) -> NewComm
 
 fn import_file(writer: &ObjectWriter, format: Format, path: &PathBuf, sha256: Sha256) -> Result<Tree> {
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let (found, size) = Sha256::of_reader(&mut file).with_context(|| format!("cannot read {}", path.display()))?;
+    let (found, size) = writer
+        .timings()
+        .within(timing::Part::Hash, || Sha256::of_reader(&mut file))
+        .with_context(|| format!("cannot read {}", path.display()))?;
     if found != sha256 {
         fs::remove_file(path)?;
         bail!(
