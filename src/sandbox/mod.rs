@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 /// How much of a step's output is kept for its error, in bytes.
 const OUTPUT_TAIL: usize = 16 << 10;
 
+/// The longest line that is passed on whole, in bytes: apt tells a call of dpkg for thousands of packages in one.
+const LONGEST_LINE: u64 = 4 << 20;
+
 /// An empty folder beside the plan, to mount the root on.
 const MOUNT_POINT: &str = "root";
 
@@ -201,7 +204,7 @@ fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
     let mut reader = BufReader::new(output);
     let mut tail = String::new();
     let mut line = Vec::new();
-    while matches!(reader.by_ref().take(OUTPUT_TAIL as u64).read_until(b'\n', &mut line), Ok(n) if n > 0) {
+    while matches!(reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(n) if n > 0) {
         // What programs print goes to terminals, which obey control characters.
         let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
         let text: String = String::from_utf8_lossy(&line).chars().filter(plain).collect();
