@@ -184,7 +184,11 @@ pub fn build(
     }
     summary.tell(manifest, lock, &artifacts, template, settings);
     for (part, Spent { wall, cpu }) in store.timings().told() {
-        settings.terminal.detail(&format!("time of {part}: {:.3} s, CPU {:.3} s", wall.as_secs_f64(), cpu.as_secs_f64()));
+        settings.terminal.detail(&format!(
+            "time of {part}: {:.3} s, CPU {:.3} s",
+            wall.as_secs_f64(),
+            cpu.as_secs_f64()
+        ));
     }
     Ok(Built { commit, artifacts })
 }
