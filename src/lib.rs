@@ -41,3 +41,4 @@ pub mod error;
 pub mod process;
 pub mod progress;
 pub mod run_folder;
+pub mod timing;

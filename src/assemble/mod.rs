@@ -30,6 +30,7 @@ use crate::package::{Act, Format, Installation, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
 use crate::sandbox::{self, Input, Limits, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, Layers, NewCommit, Store, Tree};
+use crate::timing;
 
 use merge::Merger;
 
@@ -110,7 +111,8 @@ pub fn run(
     imports: &Imports<'_>,
     progress: &dyn Progress,
 ) -> Result<(Sha256, Tree)> {
-    let installation = open(lock.format, &lock.packages, imports)?;
+    let timings = store.timings();
+    let installation = timings.alone(timing::Part::Index, || open(lock.format, &lock.packages, imports))?;
     let installation = installation.as_ref();
     let writer = store.writer();
     let mut assembly = Assembly::new(store, program, limits, manifest, lock, imports, installation);
@@ -120,9 +122,11 @@ pub fn run(
     let mut merger = Merger::new(installation, store, &writer);
     for round in &rounds {
         let (plan, scratch) = assembly.prepare(&mut merger, round, &rounds)?;
-        sandbox::run(program, store.work(), &plan, &mut on_line)
+        timings
+            .alone(timing::Part::Scripts, || sandbox::run(program, store.work(), &plan, &mut on_line))
             .map_err(|error| failure::explain(error, installation, manifest))?;
-        store::apply_upper(&writer, &mut merger.tree, &scratch.upper())?;
+        let apply = || store::apply_upper(&writer, &mut merger.tree, &scratch.upper());
+        timings.alone(timing::Part::Changes, apply)?;
     }
     assembly.layers.discard();
     drop(task);
@@ -134,10 +138,10 @@ pub fn run(
         parent: None,
         subject: format!("{} {}", manifest.name, lock.architecture),
         metadata: tree.metadata()?,
-        root: writer.write_tree(&tree)?,
+        root: timings.alone(timing::Part::Commit, || writer.write_tree(&tree))?,
         date: lock.date,
     };
-    let commits = store.commit(&[commit])?;
+    let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit]))?;
     Ok((commits[0], tree))
 }
 
@@ -285,7 +289,10 @@ impl<'a, 'p> Assembly<'a, 'p> {
     fn rounds(&mut self, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
         let Some(planner) = self.installation.planner() else { return self.installation.rounds(None) };
         self.load(&planner.packages)?;
-        self.layers.show(&merge_alone(self.store, self.installation, &planner.packages)?.tree.root)?;
+        let merge = || merge_alone(self.store, self.installation, &planner.packages);
+        let timings = self.store.timings();
+        let tree = timings.alone(timing::Part::Merge, merge)?.tree;
+        timings.alone(timing::Part::CheckOut, || self.layers.show(&tree.root))?;
         let files = planner.files.iter();
         let plan = Plan {
             root: Root::ReadOnly(self.layers.folders()[0].clone()),
@@ -296,11 +303,14 @@ impl<'a, 'p> Assembly<'a, 'p> {
             limits: Limits { script_time: Some(self.limits.time), ..Limits::default() },
         };
         let mut told = String::new();
-        sandbox::run(self.program, self.store.work(), &plan, &mut |line| {
+        let mut tell = |line: &str| {
             on_line(line);
             told.extend([line, "\n"]);
-        })
-        .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
+        };
+        let run = || sandbox::run(self.program, self.store.work(), &plan, &mut tell);
+        timings
+            .alone(timing::Part::Scripts, run)
+            .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
         self.installation.rounds(Some(&told))
     }
 
@@ -308,8 +318,9 @@ impl<'a, 'p> Assembly<'a, 'p> {
     fn prepare(&mut self, merger: &mut Merger<'_>, round: &Round, rounds: &[Round]) -> Result<(Plan, Scratch)> {
         self.load(&round.register)?;
         self.load(&round.unpack)?;
-        merger.merge(round)?;
-        self.layers.show(&merger.tree.root)?;
+        let timings = self.store.timings();
+        timings.alone(timing::Part::Merge, || merger.merge(round))?;
+        timings.alone(timing::Part::CheckOut, || self.layers.show(&merger.tree.root))?;
         let scratch = self.scratch(&merger.tree)?;
         let guards = self.installation.guards().into_iter();
         let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));

@@ -14,6 +14,7 @@ use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
 use compose::progress::Progress;
 use compose::store::{Store, Tree};
+use compose::timing::{Part, Spent};
 use compose::{assemble, fetch};
 
 use super::fetch::fetch_files;
@@ -195,10 +196,18 @@ pub fn build(
             let packages: Vec<_> = lock.tools.iter().collect();
             summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
         }
-        let artifact = summary.time("finalize", || finalize::run(&request, format, &mut tree, &settings.terminal))?;
+        let finalize = || finalize::run(&request, format, &mut tree, &settings.terminal);
+        let artifact = summary.time("finalize", || store.timings().alone(Part::Image, finalize))?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     summary.tell(manifest, lock, &artifacts, template, settings);
+    for (part, Spent { wall, cpu }) in store.timings().told() {
+        settings.terminal.detail(&format!(
+            "time of {part}: {:.3} s, CPU {:.3} s",
+            wall.as_secs_f64(),
+            cpu.as_secs_f64()
+        ));
+    }
     Ok(Built { commit, artifacts })
 }
 

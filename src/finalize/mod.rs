@@ -3,6 +3,7 @@
 //! What was written is recorded in the store under a key of all inputs and the file's place, with the file's stamp. As
 //! long as the stamp holds, the file is not made again.
 
+mod hashed;
 mod image;
 mod tar;
 
@@ -119,17 +120,15 @@ pub fn run(
         Some(tree) => tree,
         None => tree.insert(store.read_tree(request.commit)?),
     };
-    match format {
+    let (sha256, size) = match format {
         OutputFormat::RootImg => {
             image::write(store, request.program, lock, &request.manifest.image, tree, identity, &file)?;
+            Sha256::of_reader(File::open(&file)?).with_context(|| format!("cannot read {}", path.display()))?
         }
-        OutputFormat::Tar => {
-            tar::write(&store.reader(), tree, lock.date, std::io::BufWriter::new(File::create_new(&file)?))?;
-        }
-        OutputFormat::Ostree => {}
-    }
+        OutputFormat::Tar => hashed::write(&file, |output| tar::write(&store.reader(), tree, lock.date, output))?,
+        OutputFormat::Ostree => return Ok(None),
+    };
     let written = File::open(&file)?;
-    let (sha256, size) = Sha256::of_reader(&written).with_context(|| format!("cannot read {}", path.display()))?;
     written.sync_all()?;
     durable::rename(&file, &path)?;
     // Of the open file, since another run may have put its own at the path by now.

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tar::{Builder, EntryType, Header};
 
 use crate::clock::Timestamp;
 use crate::store::{Attributes, Directory, Extras, Leaf, Node, ObjectReader, Tree, Xattrs};
 
+/// What headers and contents are padded to, in bytes.
+const BLOCK: u64 = 512;
+
 /// Writes the tree as a tar archive (GNU format, extended attributes as PAX records); every time in it is `date`.
-pub fn write(reader: &ObjectReader, tree: &Tree, date: Timestamp, output: impl Write) -> Result<()> {
+pub fn write(reader: &ObjectReader, tree: &Tree, date: Timestamp, output: BufWriter<impl Write>) -> Result<()> {
     let mut builder = Builder::new(output);
     builder.sparse(false);
     let mtime = u64::try_from(date.seconds()).unwrap_or(0);
@@ -50,7 +53,7 @@ fn link_groups(extras: &Extras) -> BTreeMap<&str, &str> {
 
 struct Writer<'a, W: Write> {
     reader: &'a ObjectReader,
-    builder: Builder<W>,
+    builder: Builder<BufWriter<W>>,
     mtime: u64,
     groups: BTreeMap<&'a str, &'a str>,
     /// Where the content of each group of names was written.
@@ -110,7 +113,14 @@ impl<W: Write> Writer<'_, W> {
         self.attributes(&self.reader.attributes(leaf)?.xattrs)?;
         let mut header = self.header(EntryType::Regular, ids);
         header.set_size(metadata.len());
-        Ok(self.builder.append_data(&mut header, name, File::open(&object)?)?)
+        self.builder.append_data(&mut header, name, io::empty())?;
+        // Not through the builder, which copies 8 KiB at once: into the buffer.
+        let copied = io::copy(&mut File::open(&object)?, self.builder.get_mut())?;
+        if copied != metadata.len() {
+            bail!("{} has {copied} bytes, expected {}", object.display(), metadata.len());
+        }
+        let padding = copied.next_multiple_of(BLOCK) - copied;
+        Ok(self.builder.get_mut().write_all(&[0; BLOCK as usize][..padding as usize])?)
     }
 
     fn node(&mut self, node: &Node, path: &str) -> Result<()> {

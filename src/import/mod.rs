@@ -23,6 +23,7 @@ use crate::progress::Progress;
 use crate::store::{
     self, Attributes, Content, Directory, NewCommit, ObjectReader, ObjectWriter, PendingRefs, Store, Tree,
 };
+use crate::timing::{self, Timings};
 
 /// The only value of the commit metadata `import` that [`look_up`] takes as done. To be raised when the tree's form changes.
 const VERSION: &str = "1";
@@ -93,9 +94,11 @@ fn new_commit(format: Format, sha256: Sha256, root: (Sha256, Sha256)) -> NewComm
 }
 
 /// Opens a package's file once it is the one that the lock names.
-fn open_verified(path: &Path, sha256: Sha256) -> Result<File> {
+fn open_verified(timings: &Timings, path: &Path, sha256: Sha256) -> Result<File> {
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let (found, size) = Sha256::of_reader(&mut file).with_context(|| format!("cannot read {}", path.display()))?;
+    let (found, size) = timings
+        .within(timing::Part::Hash, || Sha256::of_reader(&mut file))
+        .with_context(|| format!("cannot read {}", path.display()))?;
     if found != sha256 {
         fs::remove_file(path)?;
         bail!(
@@ -109,7 +112,7 @@ fn open_verified(path: &Path, sha256: Sha256) -> Result<File> {
 /// Gives the package's tree and the object of its index.
 fn import_file(writer: &ObjectWriter, format: Format, path: &Path, sha256: Sha256) -> Result<(Tree, Sha256)> {
     let mut importer = Importer::new(writer);
-    format.unpack(&mut open_verified(path, sha256)?, &mut importer)?;
+    format.unpack(&mut open_verified(writer.timings(), path, sha256)?, &mut importer)?;
     importer.finish()
 }
 

@@ -12,9 +12,10 @@ use anyhow::{Context, Result, anyhow};
 use super::{Commits, LookUp};
 use crate::digest::Sha256;
 use crate::lock;
-use crate::package::{Format, Member, MemberSink, Part, Record};
+use crate::package::{self, Format, Member, MemberSink, Record};
 use crate::progress::{Progress, Unit};
 use crate::store::{ObjectReader, ObjectWriter, PendingRefs, Store};
+use crate::timing::Part;
 
 /// Tells where a package's file is.
 pub type FileOf<'a> = &'a (dyn Fn(Sha256) -> PathBuf + Sync);
@@ -112,7 +113,7 @@ impl<'a> Imports<'a> {
             for record in super::records(&self.reader.read(*index)?) {
                 let Record { member, object } = record?;
                 // The control part comes first.
-                if member.part != Part::Control {
+                if member.part != package::Part::Control {
                     break;
                 }
                 if let Some(object) = object.filter(|_| control.wants(&member)) {
@@ -121,7 +122,7 @@ impl<'a> Imports<'a> {
             }
         } else {
             let path = (self.file_of)(package.sha256);
-            super::open_verified(&path, package.sha256)
+            super::open_verified(self.writer.timings(), &path, package.sha256)
                 .and_then(|mut file| self.format.unpack_control(&mut file, &mut control))
                 .with_context(|| format!("cannot import {}", package.describe()))?;
         }
@@ -151,8 +152,10 @@ impl<'a> Imports<'a> {
 
     fn import(&self, package: &lock::Package) -> Result<()> {
         let path = (self.file_of)(package.sha256);
-        let (tree, index) = super::import_file(&self.writer, self.format, &path, package.sha256)?;
-        let root = self.writer.write_tree(&tree)?;
+        let timings = self.writer.timings();
+        let import = || super::import_file(&self.writer, self.format, &path, package.sha256);
+        let (tree, index) = timings.share(Part::Decompress, import)?;
+        let root = timings.share(Part::Write, || self.writer.write_tree(&tree))?;
         self.lock().done.insert(package.sha256, (root, index));
         self.changed.notify_all();
         Ok(())

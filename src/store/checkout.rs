@@ -1,6 +1,7 @@
 //! Trees as folders: files are hard links to their objects, so a checkout costs no data and must never be written to.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,8 @@ use super::{Attributes, Leaf, Store};
 
 /// Checks a directory out to `target`, which must not exist. Devices are left out: no unprivileged user can make them.
 pub fn check_out(store: &Store, dir: &Directory, target: &Path) -> Result<()> {
-    write_directory(&store.objects, dir, target).with_context(|| format!("cannot check out to {}", target.display()))
+    write_directory(Objects::of(store), dir, target)
+        .with_context(|| format!("cannot check out to {}", target.display()))
 }
 
 /// The most folders that [`Layers`] stacks: their names have to fit in one option of a mount, and each is one more to look
@@ -49,7 +51,7 @@ impl<'a> Layers<'a> {
         let folder = self.store.work().join(format!("layer-{}", self.count));
         match self.folders.as_slice() {
             [] => check_out(self.store, root, &folder)?,
-            _ => write_difference(&self.store.objects, &self.shown, root, &folder)
+            _ => write_difference(Objects::of(self.store), &self.shown, root, &folder)
                 .with_context(|| format!("cannot check out to {}", folder.display()))?,
         }
         self.folders.insert(0, folder);
@@ -69,16 +71,18 @@ impl<'a> Layers<'a> {
 }
 
 /// What makes the directory `new` of the directory `old` where `target` lies above it.
-fn write_difference(objects: &Path, old: &Directory, new: &Directory, target: &Path) -> Result<()> {
+fn write_difference(objects: Objects<'_>, old: &Directory, new: &Directory, target: &Path) -> Result<()> {
     rustix::fs::mkdirat(CWD, target, Mode::from_raw_mode(0o700))?;
+    let folder = File::open(target)?;
     for (name, leaf) in new.files.iter().filter(|(name, leaf)| old.files.get(*name) != Some(leaf)) {
-        write_file(objects, *leaf, &target.join(name))?;
+        write_file(objects, *leaf, &folder, name, target)?;
     }
     for name in old.files.keys().chain(old.directories.keys()) {
         if !new.files.contains_key(name) && !new.directories.contains_key(name) {
-            rustix::fs::mknodat(CWD, target.join(name), FileType::CharacterDevice, Mode::empty(), 0)?;
+            rustix::fs::mknodat(&folder, name, FileType::CharacterDevice, Mode::empty(), 0)?;
         }
     }
+    drop(folder);
     new.directories.par_iter().try_for_each(|(name, child)| match old.directories.get(name) {
         Some(before) if before == child => Ok(()),
         Some(before) => write_difference(objects, before, child, &target.join(name)),
@@ -87,10 +91,27 @@ fn write_difference(objects: &Path, old: &Directory, new: &Directory, target: &P
     set_directory_attributes(target, &new.attributes)
 }
 
-fn write_directory(objects: &Path, dir: &Directory, target: &Path) -> Result<()> {
+/// The folder of objects, by path and open.
+#[derive(Clone, Copy)]
+struct Objects<'a> {
+    path: &'a Path,
+    folder: &'a OwnedFd,
+}
+
+impl<'a> Objects<'a> {
+    fn of(store: &'a Store) -> Self {
+        Self { path: &store.objects, folder: &store.objects_fd }
+    }
+}
+
+fn write_directory(objects: Objects<'_>, dir: &Directory, target: &Path) -> Result<()> {
     rustix::fs::mkdirat(CWD, target, Mode::from_raw_mode(0o700))?;
-    for (name, leaf) in &dir.files {
-        write_file(objects, *leaf, &target.join(name))?;
+    if !dir.files.is_empty() {
+        // Open only for this: as many directories as there are threads, however deep the tree is.
+        let folder = File::open(target)?;
+        for (name, leaf) in &dir.files {
+            write_file(objects, *leaf, &folder, name, target)?;
+        }
     }
     dir.directories.par_iter().try_for_each(|(name, child)| write_directory(objects, child, &target.join(name)))?;
     set_directory_attributes(target, &dir.attributes)
@@ -98,27 +119,28 @@ fn write_directory(objects: &Path, dir: &Directory, target: &Path) -> Result<()>
 
 /// Gives an existing directory these attributes, and the modification time 0 that all of a checkout has.
 pub fn set_directory_attributes(target: &Path, attributes: &Attributes) -> Result<()> {
+    let target = File::open(target)?;
     if (attributes.uid, attributes.gid) != (0, 0) {
         let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
-        rustix::fs::chownat(CWD, target, Some(uid), Some(gid), AtFlags::empty())?;
+        rustix::fs::fchown(&target, Some(uid), Some(gid))?;
     }
     for (name, value) in &attributes.xattrs {
-        rustix::fs::setxattr(target, name, value, XattrFlags::empty())?;
+        rustix::fs::fsetxattr(&target, name, value, XattrFlags::empty())?;
     }
-    rustix::fs::chmod(target, Mode::from_raw_mode(attributes.mode & 0o7777))?;
+    rustix::fs::fchmod(&target, Mode::from_raw_mode(attributes.mode & 0o7777))?;
     let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let times = Timestamps { last_access: epoch, last_modification: epoch };
-    rustix::fs::utimensat(CWD, target, &times, AtFlags::empty())?;
+    rustix::fs::futimens(&target, &Timestamps { last_access: epoch, last_modification: epoch })?;
     Ok(())
 }
 
-fn write_file(objects: &Path, leaf: Leaf, target: &Path) -> Result<()> {
-    let object = super::object::path(objects, leaf, "file");
-    match rustix::fs::linkat(CWD, &object, CWD, target, AtFlags::empty()) {
+/// Links an object to a name in the open `folder`, which is `target`.
+fn write_file(objects: Objects<'_>, leaf: Leaf, folder: &File, name: &str, target: &Path) -> Result<()> {
+    let object = super::object::name(leaf, "file");
+    match rustix::fs::linkat(objects.folder, &object, folder, name, AtFlags::empty()) {
         Ok(()) => Ok(()),
         // A file system allows only so many names for one file; a common one (an empty file) can reach that.
-        Err(rustix::io::Errno::MLINK) => copy_file(&object, target),
-        Err(e) => Err(e).with_context(|| format!("cannot link {} to {}", object.display(), target.display())),
+        Err(rustix::io::Errno::MLINK) => copy_file(&objects.path.join(object), &target.join(name)),
+        Err(e) => Err(e).with_context(|| format!("cannot link the object {object} to {}", target.join(name).display())),
     }
 }
 

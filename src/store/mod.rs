@@ -19,6 +19,7 @@
 //! own instructions and takes a lock per object; the objects are byte for byte those that libostree writes.
 
 mod checkout;
+mod gvariant;
 mod object;
 mod scrub;
 mod tree;
@@ -27,9 +28,10 @@ mod upper;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow};
@@ -45,15 +47,20 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::package::Format;
 use crate::run_folder::RunFolder;
+use crate::timing::Timings;
 
 /// The store, open for one run.
 pub struct Store {
     root: PathBuf,
     repo: ostree::Repo,
     objects: PathBuf,
+    /// The folder of objects and that of this run, open: names in them then need no walk from the root.
+    objects_fd: Arc<OwnedFd>,
+    work_fd: Arc<OwnedFd>,
     work: RunFolder,
     removals: RefCell<Vec<JoinHandle<()>>>,
     unsynced: Cell<bool>,
+    timings: Arc<Timings>,
     _lock: File,
 }
 
@@ -121,8 +128,11 @@ impl Store {
         chown(work.path(), Some(0), Some(0)).with_context(failed)?;
         fs::set_permissions(work.path(), fs::Permissions::from_mode(0o700)).with_context(failed)?;
         let _ = rustix::fs::removexattr(work.path(), "system.posix_acl_default");
-        let (removals, unsynced) = (RefCell::default(), Cell::new(false));
-        Ok(Self { root, repo, objects, work, removals, unsynced, _lock: lock })
+        let open = |folder: &Path| File::open(folder).map(|file| Arc::new(OwnedFd::from(file)));
+        let objects_fd = open(&objects).with_context(failed)?;
+        let work_fd = open(work.path()).with_context(failed)?;
+        let (removals, unsynced, timings) = (RefCell::default(), Cell::new(false), Arc::default());
+        Ok(Self { root, repo, objects, objects_fd, work_fd, work, removals, unsynced, timings, _lock: lock })
     }
 
     /// Removes a folder of this run in the background; it is gone when the store is closed.
@@ -141,10 +151,15 @@ impl Store {
         self.work.path()
     }
 
+    /// What the parts of this run took so far.
+    pub fn timings(&self) -> &Timings {
+        &self.timings
+    }
+
     /// What threads need to add objects.
     pub fn writer(&self) -> ObjectWriter {
         self.unsynced.set(true);
-        ObjectWriter::new(self.objects.clone(), self.work.path().to_owned())
+        ObjectWriter::new(self.objects_fd.clone(), self.work_fd.clone(), self.timings.clone())
     }
 
     /// The commit a ref points to.
@@ -281,7 +296,7 @@ impl ObjectWriter {
             let checksum = self.write_metadata(commit_variant(commit).data(), "commit")?;
             refs.push((commit.name.clone(), checksum));
         }
-        let objects = self.open()?;
+        let objects = self.file_system()?;
         let durable = std::thread::spawn(move || rustix::fs::syncfs(objects.as_fd()));
         Ok(PendingRefs { refs, durable })
     }

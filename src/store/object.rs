@@ -5,18 +5,18 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
-use glib::prelude::*;
-use glib::variant::{FixedSizeVariantArray, Variant};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 
+use super::gvariant;
 use crate::digest::{Hasher, Sha256};
+use crate::timing::{Part, Timings};
 
 /// Files up to this size are hashed in memory first, so that one the store already has is never written.
 const SMALL: u64 = 1 << 20;
@@ -97,14 +97,20 @@ impl ObjectReader {
 /// Adds objects to a repository; any number of threads may share it.
 #[derive(Clone, Debug)]
 pub struct ObjectWriter {
-    objects: PathBuf,
-    temporary: PathBuf,
+    objects: Arc<OwnedFd>,
+    temporary: Arc<OwnedFd>,
     counter: Arc<AtomicU64>,
+    timings: Arc<Timings>,
 }
 
 impl ObjectWriter {
-    pub(super) fn new(objects: PathBuf, temporary: PathBuf) -> Self {
-        Self { objects, temporary, counter: Arc::default() }
+    pub(super) fn new(objects: Arc<OwnedFd>, temporary: Arc<OwnedFd>, timings: Arc<Timings>) -> Self {
+        Self { objects, temporary, counter: Arc::default(), timings }
+    }
+
+    /// What the parts of this run took so far.
+    pub fn timings(&self) -> &Timings {
+        &self.timings
     }
 
     /// Adds a content object, unless it is there; gives its checksum.
@@ -125,17 +131,21 @@ impl ObjectWriter {
 
     /// Adds a regular file with these bytes.
     pub fn write_bytes(&self, attributes: &Attributes, bytes: &[u8]) -> Result<Sha256> {
-        let mut hasher = Hasher::default();
-        hasher.update(&header(attributes, ""));
-        hasher.update(bytes);
-        let checksum = hasher.finish();
-        if path(&self.objects, checksum, "file").symlink_metadata().is_err() {
-            let mut file = self.create()?;
-            file.write_all(bytes)?;
-            set_attributes(&file, attributes)?;
-            self.place(&file, checksum, "file")?;
-        }
-        Ok(checksum)
+        let checksum = self.timings.within(Part::Hash, || {
+            let mut hasher = Hasher::default();
+            hasher.update(&header(attributes, ""));
+            hasher.update(bytes);
+            hasher.finish()
+        });
+        self.timings.within(Part::Write, || {
+            if !self.has(&name(checksum, "file")) {
+                let mut file = self.create()?;
+                file.write_all(bytes)?;
+                set_attributes(&file, attributes)?;
+                self.place(&file, checksum, "file")?;
+            }
+            Ok(checksum)
+        })
     }
 
     fn write_stream(&self, attributes: &Attributes, reader: &mut dyn Read, size: u64) -> Result<Sha256> {
@@ -147,9 +157,9 @@ impl ObjectWriter {
         loop {
             let filled = read_block(reader, &mut buffer)?;
             let block = &buffer[..filled];
-            hasher.update(block);
+            self.timings.within(Part::Hash, || hasher.update(block));
             if block.iter().any(|b| *b != 0) {
-                file.write_all_at(block, offset)?;
+                self.timings.within(Part::Write, || file.write_all_at(block, offset))?;
             }
             offset += filled as u64;
             if filled < buffer.len() {
@@ -159,26 +169,31 @@ impl ObjectWriter {
         if offset != size {
             bail!("content has {offset} bytes, {size} were announced");
         }
-        file.set_len(size)?;
-        set_attributes(&file, attributes)?;
-        let checksum = hasher.finish();
-        self.place(&file, checksum, "file")?;
-        Ok(checksum)
+        self.timings.within(Part::Write, || {
+            file.set_len(size)?;
+            set_attributes(&file, attributes)?;
+            let checksum = hasher.finish();
+            self.place(&file, checksum, "file")?;
+            Ok(checksum)
+        })
     }
 
     fn write_symlink(&self, attributes: &Attributes, target: &str) -> Result<Sha256> {
         let checksum = Sha256::of(&header(attributes, target));
-        let place = path(&self.objects, checksum, "file");
-        if place.symlink_metadata().is_err() {
-            let temporary = self.temporary.join(format!("link-{}", self.counter.fetch_add(1, Ordering::Relaxed)));
-            rustix::fs::symlink(target, &temporary)?;
+        let place = name(checksum, "file");
+        if !self.has(&place) {
+            let temporary = format!("link-{}", self.counter.fetch_add(1, Ordering::Relaxed));
+            rustix::fs::symlinkat(target, &self.temporary, &temporary)?;
             let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
-            rustix::fs::chownat(CWD, &temporary, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-                .with_context(|| owner_outside(attributes))?;
+            if (attributes.uid, attributes.gid) != (0, 0) {
+                rustix::fs::chownat(&self.temporary, &temporary, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                    .with_context(|| owner_outside(attributes))?;
+            }
             let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
             let times = Timestamps { last_access: epoch, last_modification: epoch };
-            rustix::fs::utimensat(CWD, &temporary, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-            fs::rename(&temporary, &place).with_context(|| format!("cannot create {}", place.display()))?;
+            rustix::fs::utimensat(&self.temporary, &temporary, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+            rustix::fs::renameat(&self.temporary, &temporary, &self.objects, &place)
+                .with_context(|| format!("cannot create the object {place}"))?;
         }
         Ok(checksum)
     }
@@ -191,7 +206,7 @@ impl ObjectWriter {
     /// Adds a metadata object (`dirtree`, `dirmeta`); gives its checksum.
     pub(super) fn write_metadata(&self, bytes: &[u8], kind: &str) -> Result<Sha256> {
         let checksum = Sha256::of(bytes);
-        if !path(&self.objects, checksum, kind).exists() {
+        if !self.has(&name(checksum, kind)) {
             let mut file = self.create()?;
             file.write_all(bytes)?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
@@ -200,35 +215,45 @@ impl ObjectWriter {
         Ok(checksum)
     }
 
-    /// The folder of objects.
-    pub(super) fn open(&self) -> Result<File> {
-        File::open(&self.objects).with_context(|| format!("cannot open {}", self.objects.display()))
+    /// The file system of the objects, for syncfs(2).
+    pub(super) fn file_system(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.objects, ".", flags, Mode::empty()).context("cannot open the folder of objects")
+    }
+
+    fn has(&self, object: &str) -> bool {
+        rustix::fs::statat(&self.objects, object, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// A file without a name, which vanishes unless it is given one (`O_TMPFILE` in open(2)).
     fn create(&self) -> Result<File> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&self.temporary, flags, Mode::from_raw_mode(0o600))
-            .with_context(|| format!("cannot create a file in {}", self.temporary.display()))?;
+        let file = rustix::fs::openat(&self.temporary, ".", flags, Mode::from_raw_mode(0o600))
+            .context("cannot create a file in the store")?;
         Ok(file.into())
     }
 
     /// Gives a complete object its name; one that came before it stays.
     fn place(&self, file: &File, checksum: Sha256, kind: &str) -> Result<()> {
-        let place = path(&self.objects, checksum, kind);
+        let place = name(checksum, kind);
         let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-        match rustix::fs::linkat(CWD, unnamed, CWD, &place, AtFlags::SYMLINK_FOLLOW) {
+        match rustix::fs::linkat(CWD, unnamed, &self.objects, &place, AtFlags::SYMLINK_FOLLOW) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
-            Err(e) => Err(e).with_context(|| format!("cannot create {}", place.display())),
+            Err(e) => Err(e).with_context(|| format!("cannot create the object {place}")),
         }
     }
 }
 
-/// Where an object stands; `kind` is its ending.
-pub(super) fn path(objects: &Path, checksum: Sha256, kind: &str) -> PathBuf {
+/// An object's name in the folder of objects; `kind` is its ending.
+pub(super) fn name(checksum: Sha256, kind: &str) -> String {
     let hex = checksum.to_hex();
     let (folder, rest) = hex.split_at(2);
-    objects.join(format!("{folder}/{rest}.{kind}"))
+    [folder, "/", rest, ".", kind].concat()
+}
+
+/// Where an object stands.
+pub(super) fn path(objects: &Path, checksum: Sha256, kind: &str) -> PathBuf {
+    objects.join(name(checksum, kind))
 }
 
 /// Makes the folders of objects, so that writers need not look for them.
@@ -241,31 +266,12 @@ pub(super) fn make_folders(objects: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Extended attributes as ostree orders and types them: `a(ayay)`, names with a final NUL.
-pub(super) fn xattrs_variant(xattrs: &Xattrs) -> Variant {
-    let bytes = |b: Vec<u8>| FixedSizeVariantArray::from(b).to_variant();
-    let entries = xattrs.iter().map(|(name, value)| {
-        Variant::tuple_from_iter([bytes([name.as_bytes(), b"\0"].concat()), bytes(value.clone())])
-    });
-    Variant::array_from_iter_with_type(glib::VariantTy::new("(ayay)").unwrap_or(glib::VariantTy::TUPLE), entries)
-}
-
-/// The header that is hashed before the content: its length, padding, and `(uuuusa(ayay))` in big-endian numbers.
+/// The header that is hashed before the content: its length, padding, and the attributes.
 pub(super) fn header(attributes: &Attributes, target: &str) -> Vec<u8> {
-    let variant = Variant::tuple_from_iter([
-        attributes.uid.to_be().to_variant(),
-        attributes.gid.to_be().to_variant(),
-        attributes.mode.to_be().to_variant(),
-        0_u32.to_variant(),
-        target.to_variant(),
-        xattrs_variant(&attributes.xattrs),
-    ]);
-    let data = variant.data();
-    let mut header = Vec::with_capacity(8 + data.len());
-    header.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
-    header.extend_from_slice(&[0; 4]);
-    header.extend_from_slice(data);
-    header
+    let Attributes { uid, gid, mode, xattrs } = attributes;
+    let data = gvariant::file_header(*uid, *gid, *mode, target, xattrs);
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes()[..], &[0; 4], &data].concat()
 }
 
 /// Gives an open file its owner, mode, attributes and the modification time 0 that all objects have.

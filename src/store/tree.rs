@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use glib::prelude::*;
-use glib::variant::{FixedSizeVariantArray, Variant};
+use glib::variant::Variant;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::gvariant;
 use super::object::{self, Attributes, ObjectWriter};
 use crate::digest::Sha256;
 
@@ -131,26 +131,13 @@ pub(super) fn write_directory(writer: &ObjectWriter, dir: &Directory) -> Result<
         .par_iter()
         .map(|(name, child)| Ok((name, write_directory(writer, child)?)))
         .collect::<Result<_>>()?;
-    let bytes = |c: &Sha256| FixedSizeVariantArray::from(c.as_bytes().to_vec()).to_variant();
-    let files = dir.files.iter().map(|(name, leaf)| Variant::tuple_from_iter([name.to_variant(), bytes(leaf)]));
-    let directories = children
-        .iter()
-        .map(|(name, (tree, meta))| Variant::tuple_from_iter([name.to_variant(), bytes(tree), bytes(meta)]));
-    // `(a(say)a(sayay))`, OSTREE_TREE_GVARIANT_FORMAT in ostree-core.h.
-    let tree = Variant::tuple_from_iter([array("(say)", files), array("(sayay)", directories)]);
-    let meta = &dir.attributes;
-    // `(uuua(ayay))`, OSTREE_DIRMETA_GVARIANT_FORMAT in ostree-core.h.
-    let meta = Variant::tuple_from_iter([
-        meta.uid.to_be().to_variant(),
-        meta.gid.to_be().to_variant(),
-        meta.mode.to_be().to_variant(),
-        object::xattrs_variant(&meta.xattrs),
-    ]);
-    Ok((writer.write_metadata(tree.data(), "dirtree")?, writer.write_metadata(meta.data(), "dirmeta")?))
-}
-
-fn array(element: &str, children: impl IntoIterator<Item = Variant>) -> Variant {
-    Variant::array_from_iter_with_type(glib::VariantTy::new(element).unwrap_or(glib::VariantTy::TUPLE), children)
+    let tree = gvariant::dirtree(
+        dir.files.iter().map(|(name, leaf)| (name.as_str(), leaf.as_bytes())),
+        children.iter().map(|(name, (tree, meta))| (name.as_str(), tree.as_bytes(), meta.as_bytes())),
+    );
+    let Attributes { uid, gid, mode, xattrs } = &dir.attributes;
+    let meta = gvariant::dirmeta(*uid, *gid, *mode, xattrs);
+    Ok((writer.write_metadata(&tree, "dirtree")?, writer.write_metadata(&meta, "dirmeta")?))
 }
 
 /// Reads a directory and all below it.

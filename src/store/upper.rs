@@ -112,21 +112,33 @@ pub(super) fn attributes_of(path: &Path, metadata: &Metadata) -> Result<Attribut
 
 /// The extended attributes of a file that are part of it.
 pub(super) fn read_xattrs(path: &Path) -> Result<Xattrs> {
-    let mut names = vec![0; 1 << 16];
-    let length = match rustix::fs::llistxattr(path, &mut names[..]) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::OPNOTSUPP) => 0,
+    let mut xattrs = Xattrs::new();
+    let names = match read_whole(|buffer| rustix::fs::llistxattr(path, buffer)) {
+        Ok(names) => names,
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(xattrs),
         Err(e) => return Err(e.into()),
     };
-    let mut xattrs = Xattrs::new();
-    for name in names[..length].split(|b| *b == 0).filter(|n| !n.is_empty()) {
+    for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
         let name = std::str::from_utf8(name).context("an extended attribute's name is not UTF-8")?;
         if is_kept_xattr(name) {
-            let mut value = vec![0; 1 << 16];
-            let length = rustix::fs::lgetxattr(path, name, &mut value[..])?;
-            value.truncate(length);
+            let value = read_whole(|buffer| rustix::fs::lgetxattr(path, name, buffer))?;
             xattrs.insert(name.to_owned(), value);
         }
     }
     Ok(xattrs)
+}
+
+/// What a call fills a buffer with that is large enough: mostly a small one is, and none is larger than 64 KiB (xattr(7)).
+fn read_whole(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut small = [0; 512];
+    match call(&mut small) {
+        Ok(length) => Ok(small[..length].to_vec()),
+        Err(rustix::io::Errno::RANGE) => {
+            let mut large = vec![0; 1 << 16];
+            let length = call(&mut large)?;
+            large.truncate(length);
+            Ok(large)
+        }
+        Err(e) => Err(e),
+    }
 }

@@ -256,7 +256,7 @@ fn rfc2822(instant: Timestamp) -> String {
 fn compress(suffix: &str, bytes: &[u8]) -> Vec<u8> {
     match suffix {
         ".xz" => {
-            let mut encoder = xz2::write::XzEncoder::new(Vec::new(), 0);
+            let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
             encoder.write_all(bytes).expect("memory");
             encoder.finish().expect("memory")
         }

@@ -52,7 +52,7 @@ impl Compression {
                 encoder.finish().expect(IN_MEMORY)
             }
             Self::Xz => {
-                let mut encoder = xz2::write::XzEncoder::new(Vec::new(), 6);
+                let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
                 encoder.write_all(&bytes).expect(IN_MEMORY);
                 encoder.finish().expect(IN_MEMORY)
             }
@@ -63,9 +63,9 @@ impl Compression {
                 encoder.finish().expect(IN_MEMORY)
             }
             Self::Lzma => {
-                let options = xz2::stream::LzmaOptions::new_preset(6).expect("6 is a preset");
-                let stream = xz2::stream::Stream::new_lzma_encoder(&options).expect("the options are valid");
-                let mut encoder = xz2::write::XzEncoder::new_stream(Vec::new(), stream);
+                let options = liblzma::stream::LzmaOptions::new_preset(6).expect("6 is a preset");
+                let stream = liblzma::stream::Stream::new_lzma_encoder(&options).expect("the options are valid");
+                let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
                 encoder.write_all(&bytes).expect(IN_MEMORY);
                 encoder.finish().expect(IN_MEMORY)
             }

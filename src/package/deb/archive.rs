@@ -1,7 +1,6 @@
 //! The `.deb` file, deb(5): an ar archive of `debian-binary`, `control.tar*` and `data.tar*`.
 //!
-//! debian-packaging's reader holds whole members in memory and knows three compressions; this one streams and knows
-//! all that dpkg ever wrote.
+//! It is read as a stream, in all compressions that dpkg ever wrote.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -103,10 +102,11 @@ fn decompress<'a>(compression: &str, entry: impl Read + 'a) -> Result<Box<dyn Re
     Ok(match compression {
         "" => Box::new(entry),
         ".gz" => Box::new(flate2::read::MultiGzDecoder::new(entry)),
-        ".xz" => Box::new(xz2::read::XzDecoder::new_multi_decoder(entry)),
+        ".xz" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(entry)),
         ".lzma" => {
-            let stream = xz2::stream::Stream::new_lzma_decoder(u64::MAX).context("cannot start the lzma decoder")?;
-            Box::new(xz2::read::XzDecoder::new_stream(entry, stream))
+            let stream =
+                liblzma::stream::Stream::new_lzma_decoder(u64::MAX).context("cannot start the lzma decoder")?;
+            Box::new(liblzma::read::XzDecoder::new_stream(entry, stream))
         }
         ".zst" => Box::new(zstd::Decoder::new(entry)?),
         ".bz2" => Box::new(bzip2::read::MultiBzDecoder::new(entry)),

@@ -213,7 +213,7 @@ impl Wanted<'_> {
 fn compile(compression: Compression, bytes: &[u8]) -> Result<Vec<u8>> {
     let text: Box<dyn Read + '_> = match compression {
         Compression::None => Box::new(bytes),
-        Compression::Xz => Box::new(xz2::read::XzDecoder::new_multi_decoder(bytes)),
+        Compression::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(bytes)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(bytes).context("cannot decompress it")?),
         Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
     };

@@ -1,0 +1,83 @@
+//! A file that is hashed while it is written, both in a thread beside the one that makes its bytes.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::digest::{Hasher, Sha256};
+
+/// How many bytes are handed over at once.
+const BLOCK: usize = 1 << 20;
+/// How many blocks may wait.
+const WAITING: usize = 2;
+
+/// Makes a new file of what `fill` writes; gives its digest and size.
+pub fn write(path: &Path, fill: impl FnOnce(BufWriter<Blocks>) -> Result<()>) -> Result<(Sha256, u64)> {
+    let failed = || format!("cannot write {}", path.display());
+    let mut file = File::create_new(path).with_context(failed)?;
+    let (sender, blocks) = sync_channel::<Vec<u8>>(WAITING);
+    let written = thread::scope(|scope| {
+        let writer = scope.spawn(move || -> io::Result<Hasher> {
+            let mut hasher = Hasher::default();
+            for block in blocks {
+                hasher.update(&block);
+                file.write_all(&block)?;
+            }
+            Ok(hasher)
+        });
+        let filled = fill(BufWriter::with_capacity(BLOCK, Blocks(sender)));
+        let written = writer.join().map_err(|_| anyhow!("the thread that writes the file panicked"))?;
+        // Where both failed, the file's own words say more than those of a broken pipe.
+        let written = written.with_context(failed)?;
+        filled.map(|()| written)
+    })?;
+    let size = written.size();
+    Ok((written.finish(), size))
+}
+
+/// Where the file's bytes go.
+pub struct Blocks(SyncSender<Vec<u8>>);
+
+impl Write for Blocks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_its_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n as u8).collect();
+        let (digest, size) = write(&path, |mut out| Ok(out.write_all(&bytes).and_then(|()| out.flush())?)).unwrap();
+        assert_eq!((digest, size), (Sha256::of(&bytes), 3_000_000));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        assert!(write(&path, |_| Ok(())).is_err(), "it must not exist");
+    }
+
+    #[test]
+    fn what_fails_while_it_is_made_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let failed = write(&folder.path().join("file"), |_| Err(anyhow!("no content"))).unwrap_err();
+        assert_eq!(failed.to_string(), "no content");
+    }
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let failed = write(Path::new("/dev/full"), |_| Ok(())).unwrap_err();
+        assert_eq!(failed.to_string(), "cannot write /dev/full");
+    }
+}
