@@ -50,6 +50,7 @@ fn hint(how: &How) -> Option<String> {
         How::Full { place, allowed: Some(allowed) } if place == "the root" => {
             Some(format!("where scripts need more room: --script-space {}M", allowed.div_ceil(1 << 19)))
         }
+        How::NoDisk(_) => Some("make room there, or have another store with --store DIR".to_owned()),
         How::Full { .. } | How::Crowd(_) | How::Exit(_) | How::Signal(_) | How::NotRun(_) => None,
     }
 }

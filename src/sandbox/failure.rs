@@ -35,6 +35,8 @@ pub enum How {
         /// How many bytes steps may put there; none when it is files that they made too many of.
         allowed: Option<u64>,
     },
+    /// So few bytes are left of the disk, whoever wrote to it.
+    NoDisk(u64),
     /// There were more processes and threads than this at a time.
     Crowd(u64),
 }
@@ -69,6 +71,9 @@ impl fmt::Display for Failure {
                 write!(f, "filled {place}, where scripts may have {}", indicatif::HumanBytes(*bytes))
             }
             How::Full { place, allowed: None } => write!(f, "made more files in {place} than there may be"),
+            How::NoDisk(left) => {
+                write!(f, "cannot go on: {} of the store's disk are left", indicatif::HumanBytes(*left))
+            }
             How::Crowd(limit) => write!(f, "has more than {limit} processes running{}", such_as(", such as ")),
         }
     }

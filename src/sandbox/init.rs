@@ -17,7 +17,7 @@ use super::failure::{Failure, How};
 use super::filter;
 use super::mounts::{self, outside};
 use super::watch::{self, Watch};
-use super::{Event, Input, Plan, Step, TemporaryFile};
+use super::{Event, Input, Plan, Root, Step, TemporaryFile};
 
 /// How many files a step may have open: fixed, since programs act on it.
 const OPEN_FILES: u64 = 4096;
@@ -131,6 +131,10 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch
     rustix::thread::set_thread_groups(&[])?;
     rustix::system::sethostname(b"localhost")?;
     mounts::make_private()?;
+    let changes = match &plan.root {
+        Root::Overlay { upper, .. } => Some(fs::File::open(upper).context("cannot open the folder of changes")?),
+        Root::ReadOnly(_) => None,
+    };
     mounts::enter(plan, mount_point)?;
     let mut created = Vec::new();
     for file in &plan.temporary_files {
@@ -140,7 +144,7 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch
     }
     drop_capabilities()?;
     filter::refuse()?;
-    Ok((created, Watch::new(&plan.limits)?))
+    Ok((created, Watch::new(&plan.limits, changes)?))
 }
 
 /// A session keyring of the sandbox's own, where the kernel has any: the caller's would be handed on to every step,

@@ -69,6 +69,8 @@ pub struct Changes {
     pub allowed: u64,
     /// What has to stay free in their file system, by which it is found that they take more.
     pub reserve: u64,
+    /// Whether others write to it as well, so that it has to be looked at more closely then.
+    pub shared: bool,
 }
 
 /// A sandbox's root file system.

@@ -27,7 +27,7 @@ impl Scratch {
         let memory = available_memory().unwrap_or(0) / 2;
         let allowed = most.unwrap_or(memory);
         let reserve = allowed / RESERVE;
-        let mut scratch = Self { mounted: false, folder, changes: Changes { allowed, reserve } };
+        let mut scratch = Self { mounted: false, folder, changes: Changes { allowed, reserve, shared: false } };
         if most.unwrap_or(expected) < memory {
             scratch.mounted = mounts::mount_tmpfs(&scratch.folder, "mode=0755", allowed + reserve).is_ok();
             if scratch.mounted && !mounts::holds_user_attributes(&scratch.folder) {
@@ -38,7 +38,7 @@ impl Scratch {
             let disk = statvfs(&scratch.folder)?;
             let free = disk.f_bavail * disk.f_frsize;
             let allowed = most.unwrap_or(free / 2).min(free - free / RESERVE);
-            scratch.changes = Changes { allowed, reserve: free - allowed };
+            scratch.changes = Changes { allowed, reserve: free - allowed, shared: true };
         }
         for name in ["upper", "work"] {
             std::fs::create_dir_all(scratch.folder.join(name))?;

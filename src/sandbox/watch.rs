@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -44,19 +46,25 @@ struct Place {
     allowed: u64,
     /// Bytes and files that have to stay free.
     reserve: (u64, u64),
+    /// Bytes that have to stay free whoever writes to it.
+    floor: u64,
+    /// The folder of what steps put there, where others write to it as well.
+    shared: Option<File>,
 }
 
 impl<'a> Watch<'a> {
-    /// To be called when everything is mounted.
-    pub fn new(limits: &'a Limits) -> Result<Self> {
+    /// To be called when everything is mounted; `changes` is the folder that has the overlay's.
+    pub fn new(limits: &'a Limits, changes: Option<File>) -> Result<Self> {
         hold_back_sigchld()?;
         let mut places = Vec::new();
-        if let Some(changes) = limits.changes {
-            places.push(Place::new(Path::new(mounts::ROOT).to_owned(), "the root", |_| changes)?);
+        if let Some(room) = limits.changes {
+            let mut place = Place::new(Path::new(mounts::ROOT).to_owned(), "the root", |_| room)?;
+            place.shared = changes.filter(|_| room.shared);
+            places.push(place);
         }
         for name in ["/tmp", "/run", "/dev"] {
             // Before it is full, since scripts may pass over that.
-            let all_but_some = |total| Changes { allowed: total - total / 16, reserve: total / 16 };
+            let all_but_some = |total| Changes { allowed: total - total / 16, reserve: total / 16, shared: false };
             places.push(Place::new(mounts::outside(Path::new(name)), name, all_but_some)?);
         }
         Ok(Self { limits, places, known: HashMap::new() })
@@ -109,8 +117,8 @@ impl<'a> Watch<'a> {
         if processes.iter().any(|p| old(&p)) { Err(blame(How::Overtime(limit), processes)) } else { Ok(()) }
     }
 
-    fn look_at_places(&self, processes: &[Process]) -> Result<(), Failure> {
-        for place in &self.places {
+    fn look_at_places(&mut self, processes: &[Process]) -> Result<(), Failure> {
+        for place in &mut self.places {
             if let Some(how) = place.full() {
                 return Err(blame(how, processes));
             }
@@ -122,18 +130,46 @@ impl<'a> Watch<'a> {
 impl Place {
     fn new(path: PathBuf, name: &'static str, split: impl Fn(u64) -> Changes) -> Result<Self> {
         let now = statvfs(&path).with_context(|| format!("cannot look at {}", path.display()))?;
-        let Changes { allowed, reserve } = split(now.f_blocks * now.f_frsize);
+        let Changes { allowed, reserve, .. } = split(now.f_blocks * now.f_frsize);
+        let floor = now.f_bavail * now.f_frsize / 16;
         // File systems without a fixed number of files say that they have 0.
-        Ok(Self { path, name, allowed, reserve: (reserve, now.f_favail / 16) })
+        Ok(Self { path, name, allowed, reserve: (reserve, now.f_favail / 16), floor, shared: None })
     }
 
     /// Whether too little is left, of bytes or of files.
-    fn full(&self) -> Option<How> {
+    fn full(&mut self) -> Option<How> {
         let now = statvfs(&self.path).ok()?;
-        let no_bytes = now.f_bavail * now.f_frsize < self.reserve.0;
-        let allowed = no_bytes.then_some(self.allowed);
-        (no_bytes || now.f_favail < self.reserve.1).then(|| How::Full { place: self.name.to_owned(), allowed })
+        if now.f_favail < self.reserve.1 {
+            return Some(How::Full { place: self.name.to_owned(), allowed: None });
+        }
+        let free = now.f_bavail * now.f_frsize;
+        if free >= self.reserve.0 {
+            return None;
+        }
+        if let Some(folder) = &self.shared {
+            // Only now, since it takes long.
+            let used = usage(&mounts::outside(Path::new("/proc/self/fd")).join(folder.as_raw_fd().to_string()));
+            if used <= self.allowed {
+                self.reserve.0 = free.saturating_sub(self.allowed - used).max(self.floor);
+                return (free < self.floor).then_some(How::NoDisk(free));
+            }
+        }
+        Some(How::Full { place: self.name.to_owned(), allowed: Some(self.allowed) })
     }
+}
+
+/// Bytes on disk of all in a folder, as far as it can be read.
+fn usage(folder: &Path) -> u64 {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            bytes += metadata.blocks() * 512 + usage(&entry.path());
+        } else {
+            bytes += metadata.blocks() * 512 / metadata.nlink().max(1);
+        }
+    }
+    bytes
 }
 
 /// Takes in all that have ended: the status of `child`, if it is among them, and whether nothing is left.
