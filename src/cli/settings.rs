@@ -40,7 +40,7 @@ pub struct Global {
     /// Say nothing but errors and results
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Show also what programs print
+    /// Show also what programs print, and what the parts of a build take
     #[arg(long, short, global = true)]
     verbose: bool,
     /// When to use colours

@@ -10,22 +10,22 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::digest::{Hasher, Sha256};
 
-/// How many bytes are handed over at once.
-const BLOCK: usize = 1 << 20;
+/// How many bytes are handed over at once: few enough to be in the cache still when they are hashed.
+const BLOCK: usize = 1 << 16;
 /// How many blocks may wait.
-const WAITING: usize = 2;
+const WAITING: usize = 16;
 
 /// Makes a new file of what `fill` writes; gives its digest and size.
 pub fn write(path: &Path, fill: impl FnOnce(BufWriter<Blocks>) -> Result<()>) -> Result<(Sha256, u64)> {
     let failed = || format!("cannot write {}", path.display());
-    let mut file = File::create_new(path).with_context(failed)?;
+    let mut output = File::create_new(path).with_context(failed)?;
     let (sender, blocks) = sync_channel::<Vec<u8>>(WAITING);
     let written = thread::scope(|scope| {
         let writer = scope.spawn(move || -> io::Result<Hasher> {
             let mut hasher = Hasher::default();
             for block in blocks {
                 hasher.update(&block);
-                file.write_all(&block)?;
+                output.write_all(&block)?;
             }
             Ok(hasher)
         });

@@ -1,4 +1,4 @@
-//! Serialised values of GVariant (the "GVariant Specification" of GLib) that objects are made of, written as bytes.
+//! Values as glib serialises its variants (`gvariant-specification`), which objects are made of, written as bytes.
 //! All types here but the numbers at the front are byte-aligned, so nothing is padded.
 
 use super::object::Xattrs;
