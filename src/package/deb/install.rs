@@ -479,7 +479,7 @@ pub(super) mod tests {
             package("c", "all", ""),
             package("dpkg", "amd64", ""),
         ];
-        let told = "\
+        let told = &"\
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/dpkg_1_amd64.deb
 /usr/bin/dpkg --status-fd 7 --configure --pending
 then
@@ -487,7 +487,8 @@ then
 /usr/bin/dpkg --status-fd 7 --no-triggers --configure b:all
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/c_1_all.deb
 /usr/bin/dpkg --status-fd 7 --configure --pending
-";
+"
+        .replace('\n', "\n\n");
         let rounds = Deb::new(packages).unwrap().rounds(Some(told)).unwrap();
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let expected = [
