@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
 pub use install::{
-    DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Residue, Round, Script, Treatment,
-    Unpacked,
+    DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Renewal, Residue, Round, Script,
+    Treatment, Unpacked,
 };
 
 use crate::arch::Architecture;

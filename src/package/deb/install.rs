@@ -8,11 +8,11 @@ use super::control::Stanza;
 use super::database;
 use super::plan::{self, Call, Order};
 use super::relation::{self, Relation};
+use super::residue::RESIDUE;
 use super::triggers;
 use crate::error::Hint;
 use crate::package::{
-    DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Treatment,
-    Unpacked,
+    DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
@@ -32,26 +32,6 @@ fn usr_links(architecture: &str) -> &'static [&'static str] {
         "s390x" => &["bin", "lib", "lib32", "sbin"],
         _ => &["bin", "lib", "sbin"],
     }
-}
-
-const RESIDUE: &[Residue] = &[
-    remove("var/log/dpkg.log", "has times"),
-    remove("var/log/alternatives.log", "has times"),
-    remove("var/log/bootstrap.log", "has times"),
-    remove("var/log/apt/*", "has times"),
-    remove("var/cache/ldconfig/aux-cache", "has inode numbers and times"),
-    remove("var/lib/dpkg/*-old", "is a state in the middle of the installation"),
-    remove("var/lib/dbus/machine-id", "identifies a machine"),
-    Residue { path: "etc/machine-id", why: "identifies a machine", treatment: Treatment::Truncate },
-    remove("var/lib/systemd/random-seed", "is random"),
-    remove("var/lib/systemd/credential.secret", "is a secret"),
-    remove("etc/ssh/ssh_host_*", "is a secret"),
-    remove("etc/ssl/private/ssl-cert-snakeoil.key", "is a secret"),
-    remove("etc/ssl/certs/ssl-cert-snakeoil.pem", "belongs to a secret"),
-];
-
-const fn remove(path: &'static str, why: &'static str) -> Residue {
-    Residue { path, why, treatment: Treatment::Remove }
 }
 
 /// A set of Debian packages to install together.

@@ -1,0 +1,83 @@
+//! What scripts of Debian packages leave behind that is no function of the packages, a row each: why, what is done with it,
+//! and what makes it again.
+//!
+//! Secrets, and what tells one machine from another, are never shipped. Most of it systemd and the programs themselves make
+//! when it is missing; for the rest a row names a [`Renewal`].
+
+use super::keystore;
+use crate::clock::Timestamp;
+use crate::package::{Renewal, Residue, Treatment};
+
+/// The table.
+pub(super) const RESIDUE: &[Residue] = &[
+    remove("var/log/dpkg.log", "has times"),
+    remove("var/log/alternatives.log", "has times"),
+    remove("var/log/bootstrap.log", "has times"),
+    remove("var/log/fontconfig.log", "tells of caches that are removed"),
+    remove("var/log/apt/*", "has times"),
+    remove("var/lib/texmf/web2c/updmap.log", "has times"),
+    remove(
+        "var/lib/texmf/web2c/lua*tex/*.fmt",
+        "is in an order of times and addresses; TeX makes it when it is missing",
+    ),
+    remove("var/lib/texmf/web2c/lua*tex/*.log", "goes with a format that is removed"),
+    remove("var/cache/ldconfig/aux-cache", "has inode numbers and times"),
+    remove(
+        "var/cache/fontconfig/*.cache-*",
+        "holds for a folder's modification time alone, which each image sets anew",
+    ),
+    rewrite("etc/ssl/certs/java/cacerts", "has times", keystore::set_times),
+    remove("var/lib/dpkg/*-old", "is a state in the middle of the installation"),
+    remove("var/lib/dbus/machine-id", "identifies a machine"),
+    Residue { treatment: Treatment::Truncate, ..remove("etc/machine-id", "identifies a machine") },
+    remove("var/lib/systemd/random-seed", "is random"),
+    remove("var/lib/systemd/credential.secret", "is a secret"),
+    renew("etc/ssh/ssh_host_*", "is a secret", &HOST_KEYS),
+    renew("etc/ssl/private/ssl-cert-snakeoil.key", "is a secret", &CERTIFICATE),
+    renew("etc/ssl/certs/ssl-cert-snakeoil.pem", "belongs to a secret", &CERTIFICATE),
+    renew("var/lib/postgresql/*/main/*", "identifies a database cluster, and has times", &CLUSTER),
+];
+
+/// As openssh-server's postinst script does for the keys that it wants.
+const HOST_KEYS: Renewal = Renewal {
+    unit: "compose-ssh-host-keys",
+    description: "SSH host keys",
+    done: "/etc/ssh/ssh_host_*_key",
+    command: "/usr/bin/ssh-keygen -A",
+};
+
+/// As ssl-cert's postinst script does.
+const CERTIFICATE: Renewal = Renewal {
+    unit: "compose-ssl-certificate",
+    description: "a self-signed TLS certificate",
+    done: "/etc/ssl/private/ssl-cert-snakeoil.key",
+    command: "/usr/sbin/make-ssl-cert generate-default-snakeoil",
+};
+
+/// What pg_createcluster(1) does for data; it refuses to where there is a configuration, which is shipped.
+const CLUSTER: Renewal = Renewal {
+    unit: "compose-postgresql-cluster",
+    description: "PostgreSQL clusters",
+    done: "/var/lib/postgresql/*/main/PG_VERSION",
+    command: r#"/bin/sh -ec ' \
+    for data in /var/lib/postgresql/*/main; do \
+        version="$${data%%/main}"; \
+        version="$${version##*/}"; \
+        locale="$$(sed -n "s/^lc_messages *= *.\\\\([^ ]*\\\\).\\\\s.*/\\\\1/p" "/etc/postgresql/$$version/main/postgresql.conf")"; \
+        runuser -u "$$(stat -c %%U "$$data")" -- "/usr/lib/postgresql/$$version/bin/initdb" --pgdata="$$data" \
+            --auth-local=peer --auth-host=scram-sha-256 --no-instructions --locale="$${locale:-C.UTF-8}"; \
+        rm "$$data/postgresql.conf" "$$data/pg_hba.conf" "$$data/pg_ident.conf"; \
+    done'"#,
+};
+
+const fn remove(path: &'static str, why: &'static str) -> Residue {
+    Residue { path, why, treatment: Treatment::Remove, renewal: None }
+}
+
+const fn renew(path: &'static str, why: &'static str, renewal: &'static Renewal) -> Residue {
+    Residue { path, why, treatment: Treatment::Remove, renewal: Some(renewal) }
+}
+
+const fn rewrite(path: &'static str, why: &'static str, how: fn(&[u8], Timestamp) -> Option<Vec<u8>>) -> Residue {
+    Residue { path, why, treatment: Treatment::Rewrite(how), renewal: None }
+}
