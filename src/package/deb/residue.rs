@@ -63,7 +63,7 @@ const CLUSTER: Renewal = Renewal {
     for data in /var/lib/postgresql/*/main; do \
         version="$${data%%/main}"; \
         version="$${version##*/}"; \
-        locale="$$(sed -n "s/^lc_messages *= *.\\\\([^ ]*\\\\).\\\\s.*/\\\\1/p" "/etc/postgresql/$$version/main/postgresql.conf")"; \
+        locale="$$(sed -nE "s/^lc_messages = .([A-Za-z0-9_.@-]*).*/\\1/p" "/etc/postgresql/$$version/main/postgresql.conf")"; \
         runuser -u "$$(stat -c %%U "$$data")" -- "/usr/lib/postgresql/$$version/bin/initdb" --pgdata="$$data" \
             --auth-local=peer --auth-host=scram-sha-256 --no-instructions --locale="$${locale:-C.UTF-8}"; \
         rm "$$data/postgresql.conf" "$$data/pg_hba.conf" "$$data/pg_ident.conf"; \
