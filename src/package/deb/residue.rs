@@ -21,6 +21,8 @@ pub(super) const RESIDUE: &[Residue] = &[
         "is in an order of times and addresses; TeX makes it when it is missing",
     ),
     remove("var/lib/texmf/web2c/lua*tex/*.log", "goes with a format that is removed"),
+    remove("var/lib/texmf/web2c/tex/tex.*", "has times; TeX makes it when it is missing"),
+    rewrite("var/lib/texmf/ls-R*", "is in the order of a file system's folders", sort_listing),
     remove("var/cache/ldconfig/aux-cache", "has inode numbers and times"),
     remove(
         "var/cache/fontconfig/*.cache-*",
@@ -80,4 +82,32 @@ const fn renew(path: &'static str, why: &'static str, renewal: &'static Renewal)
 
 const fn rewrite(path: &'static str, why: &'static str, how: fn(&[u8], Timestamp) -> Option<Vec<u8>>) -> Residue {
     Residue { path, why, treatment: Treatment::Rewrite(how), renewal: None }
+}
+
+/// TeX's list of a tree's files (`ls-R` in kpathsea's manual) with folders, and files in each of them, in order. Paragraphs
+/// begin with their folder's line; the first one has a comment ahead of it.
+fn sort_listing(listing: &[u8], _: Timestamp) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(listing).ok()?;
+    let mut folders: Vec<Vec<&str>> = text.trim_end().split("\n\n").map(|folder| folder.lines().collect()).collect();
+    for lines in &mut folders {
+        let head = lines.iter().take_while(|line| line.starts_with('%') || line.ends_with(':')).count();
+        lines[head..].sort_unstable();
+    }
+    folders[1..].sort_unstable();
+    let folders: Vec<String> = folders.iter().map(|lines| lines.join("\n") + "\n").collect();
+    Some(folders.join("\n").into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_sorted_by_folder_and_file() {
+        let date = Timestamp::from_seconds(0).unwrap();
+        let listing = "% ls-R\n./:\n.:\nweb\nls-R\n\n./web/b:\n2\n1\n\n./web:\nb\na\n\n./web/a:\n3\n";
+        let sorted = "% ls-R\n./:\n.:\nls-R\nweb\n\n./web/a:\n3\n\n./web/b:\n1\n2\n\n./web:\na\nb\n";
+        assert_eq!(sort_listing(listing.as_bytes(), date).unwrap(), sorted.as_bytes());
+        assert_eq!(sort_listing(sorted.as_bytes(), date).unwrap(), sorted.as_bytes());
+    }
 }
