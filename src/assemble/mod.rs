@@ -314,6 +314,7 @@ impl Assembly<'_> {
         // The top of the overlay shows the attributes of its upper layer.
         store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
         let guards = self.installation.guards().into_iter();
+        let guards = guards.filter(|(path, ..)| tree.root.find(store::split(path).0).is_some());
         let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
         let hooks = settings::hook_files(self.manifest);
         let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));

@@ -103,7 +103,7 @@ pub trait Installation: Sync {
     /// them. Errors when no round does.
     fn answers(&self, lines: &[String], round: &Round) -> Result<Vec<Script>>;
 
-    /// Files that exist only while scripts run: path, permission bits, content.
+    /// Files that exist only while scripts run, where their folder is there: path, permission bits, content.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)>;
 
     /// What scripts leave behind that is no function of the packages.

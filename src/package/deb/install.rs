@@ -284,9 +284,13 @@ impl Installation for Deb {
         }])
     }
 
-    /// Policy 9.3.3.2 and invoke-rc.d(8): with this no script starts a service.
+    /// With the first no script starts a service (Policy 9.3.3.2 and invoke-rc.d(8)). With the second dkms(8) does not sign
+    /// modules, which it would do with a new key, a secret that no kernel knows.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)> {
-        vec![("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\nexit 101\n")]
+        vec![
+            ("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\nexit 101\n"),
+            ("/etc/dkms/framework.conf.d/compose.conf", 0o644, "sign_file=/nonexistent\n"),
+        ]
     }
 
     fn residue(&self) -> &'static [Residue] {
