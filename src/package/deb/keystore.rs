@@ -1,4 +1,4 @@
-//! Java's keystores of certificates, the form `JKS` (`JavaKeyStore` in OpenJDK's sources), and the times in them.
+//! Java's keystores of certificates, the form `JKS` (`JavaKeyStore` in the sources of `OpenJDK`), and the times in them.
 
 use glib::{Checksum, ChecksumType};
 

@@ -57,7 +57,7 @@ const CERTIFICATE: Renewal = Renewal {
     command: "/usr/sbin/make-ssl-cert generate-default-snakeoil",
 };
 
-/// What pg_createcluster(1) does for data; it refuses to where there is a configuration, which is shipped.
+/// What `pg_createcluster(1)` does for data; it refuses to where there is a configuration, which is shipped.
 const CLUSTER: Renewal = Renewal {
     unit: "compose-postgresql-cluster",
     description: "PostgreSQL clusters",
