@@ -24,6 +24,8 @@ pub(super) const RESIDUE: &[Residue] = &[
     remove("var/lib/texmf/web2c/lua*tex/*.log", "goes with a format that is removed"),
     remove("var/lib/texmf/web2c/tex/tex.*", "has times; TeX makes it when it is missing"),
     rewrite("var/lib/texmf/ls-R*", "is in the order of a file system's folders", sort_listing),
+    rewrite("var/lib/texmf/fmtutil.cnf-*", "is in the order of a file system's folders", sort_settings),
+    rewrite("var/lib/texmf/updmap.cfg-*", "is in the order of a file system's folders", sort_settings),
     remove("var/cache/ldconfig/aux-cache", "has inode numbers and times"),
     remove(
         "var/cache/fontconfig/*.cache-*",
@@ -99,6 +101,14 @@ fn sort_listing(listing: &[u8], _: Timestamp) -> Option<Vec<u8>> {
     Some(folders.join("\n").into_bytes())
 }
 
+/// Lines that say one thing each, in order below the comment ahead of them (update-fmtutil(8), update-updmap(8)).
+fn sort_settings(settings: &[u8], _: Timestamp) -> Option<Vec<u8>> {
+    let mut lines: Vec<&str> = std::str::from_utf8(settings).ok()?.lines().collect();
+    let head = lines.iter().take_while(|line| line.starts_with('#')).count();
+    lines[head..].sort_unstable();
+    Some(lines.iter().flat_map(|line| [line, "\n"]).collect::<String>().into_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +120,11 @@ mod tests {
         let sorted = "% ls-R\n./:\n.:\nls-R\nweb\n\n./web/a:\n3\n\n./web/b:\n1\n2\n\n./web:\na\nb\n";
         assert_eq!(sort_listing(listing.as_bytes(), date).unwrap(), sorted.as_bytes());
         assert_eq!(sort_listing(sorted.as_bytes(), date).unwrap(), sorted.as_bytes());
+    }
+    #[test]
+    fn settings_are_sorted_below_their_comment() {
+        let date = Timestamp::from_seconds(0).unwrap();
+        let sorted = sort_settings(b"# z\n# a\nMixedMap b\nMap c\nMap a\n", date).unwrap();
+        assert_eq!(sorted, b"# z\n# a\nMap a\nMap c\nMixedMap b\n");
     }
 }
