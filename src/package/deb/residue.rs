@@ -23,7 +23,7 @@ pub(super) const RESIDUE: &[Residue] = &[
     ),
     remove("var/lib/texmf/web2c/lua*tex/*.log", "goes with a format that is removed"),
     remove("var/lib/texmf/web2c/tex/tex.*", "has times; TeX makes it when it is missing"),
-    rewrite("var/lib/texmf/ls-R*", "is in the order of a file system's folders", sort_listing),
+    rewrite("var/lib/texmf/ls-R", "is in the order of a file system's folders", sort_listing),
     rewrite("var/lib/texmf/fmtutil.cnf-*", "is in the order of a file system's folders", sort_settings),
     rewrite("var/lib/texmf/updmap.cfg-*", "is in the order of a file system's folders", sort_settings),
     remove("var/cache/ldconfig/aux-cache", "has inode numbers and times"),
