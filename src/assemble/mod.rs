@@ -35,18 +35,22 @@ use crate::timing;
 use merge::Merger;
 
 /// Part of every key; to be raised when the same inputs give another tree than before.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";
 
 /// What every script finds in its environment. Byte-code that Python writes by itself when it imports goes by the times of
-/// files, which a root has no more; what packages compile goes by contents.
+/// files, which a root has no more; what packages compile goes by contents. Perl and Python visit their tables in a random
+/// order unless told a seed, and TeX takes `SOURCE_DATE_EPOCH` for the present time only when told to.
 const ENVIRONMENT: &[(&str, &str)] = &[
+    ("FORCE_SOURCE_DATE", "1"),
     ("HOME", "/root"),
     ("LC_ALL", "C.UTF-8"),
     ("LOGNAME", "root"),
+    ("PERL_HASH_SEED", "0"),
     ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("PYTHONHASHSEED", "0"),
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("SHELL", "/bin/sh"),
     ("TERM", "dumb"),
@@ -131,7 +135,7 @@ pub fn run(
     assembly.layers.discard();
     drop(task);
     let mut tree = merger.tree;
-    normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue())?;
+    normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue(), lock.date)?;
     accounts::add_files(store, &writer, &mut tree, &manifest.files)?;
     let commit = NewCommit {
         name: store::cache_ref(STAGE, key(manifest, lock)?),
@@ -323,6 +327,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
         timings.alone(timing::Part::CheckOut, || self.layers.show(&merger.tree.root))?;
         let scratch = self.scratch(&merger.tree)?;
         let guards = self.installation.guards().into_iter();
+        let guards = guards.filter(|(path, ..)| merger.tree.root.find(store::split(path).0).is_some());
         let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
         let hooks = settings::hook_files(self.manifest);
         let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));

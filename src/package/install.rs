@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use anyhow::Result;
 
 use super::Record;
+use crate::clock::Timestamp;
 use crate::digest::Sha256;
 
 /// A package that is to be installed.
@@ -142,7 +143,7 @@ pub trait Installation: Sync {
     /// was said.
     fn failed_script(&self, printed: &str) -> Option<(String, Option<String>)>;
 
-    /// Files that exist only while scripts run: path, permission bits, content.
+    /// Files that exist only while scripts run, where their folder is there: path, permission bits, content.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)>;
 
     /// What scripts leave behind that is no function of the packages.
@@ -181,21 +182,39 @@ pub struct Script {
 }
 
 /// A row of the normalisation table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Residue {
-    /// Path relative to the root; a last component may begin or end with `*`.
+    /// Path relative to the root; in each component a `*` stands for any text. What it names is treated, be it file or
+    /// folder.
     pub path: &'static str,
     /// Why it is no function of the packages.
     pub why: &'static str,
     /// What is done.
     pub treatment: Treatment,
+    /// What makes it again in a system that boots, where nothing there does so by itself.
+    pub renewal: Option<&'static Renewal>,
 }
 
 /// What is done with residue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Treatment {
     /// It is removed.
     Remove,
     /// It becomes an empty file of root's that all may read.
     Truncate,
+    /// It keeps attributes, and has the content that this makes of it and the lock's date; none to leave it alone.
+    Rewrite(fn(&[u8], Timestamp) -> Option<Vec<u8>>),
+}
+
+/// How a system makes for itself what images do not ship, when it boots for the first time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renewal {
+    /// The systemd unit's name, without its ending.
+    pub unit: &'static str,
+    /// What is made, to follow the verb.
+    pub description: &'static str,
+    /// A path pattern, absolute: with any such path there is nothing to do.
+    pub done: &'static str,
+    /// What to run, as systemd.service(5) has command lines.
+    pub command: &'static str,
 }

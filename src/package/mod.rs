@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
 pub use install::{
-    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Residue, Round, Script, Told,
-    Treatment, Unpacked,
+    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Renewal, Residue, Round, Script,
+    Told, Treatment, Unpacked,
 };
 
 use crate::arch::Architecture;

@@ -9,11 +9,12 @@ use super::database;
 use super::failure;
 use super::plan::{self, Call, Order};
 use super::relation::{self, Relation};
+use super::residue::RESIDUE;
 use super::triggers;
 use crate::error::Hint;
 use crate::package::{
     Act, DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Told,
-    Treatment, Unpacked,
+    Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
@@ -33,26 +34,6 @@ fn usr_links(architecture: &str) -> &'static [&'static str] {
         "s390x" => &["bin", "lib", "lib32", "sbin"],
         _ => &["bin", "lib", "sbin"],
     }
-}
-
-const RESIDUE: &[Residue] = &[
-    remove("var/log/dpkg.log", "has times"),
-    remove("var/log/alternatives.log", "has times"),
-    remove("var/log/bootstrap.log", "has times"),
-    remove("var/log/apt/*", "has times"),
-    remove("var/cache/ldconfig/aux-cache", "has inode numbers and times"),
-    remove("var/lib/dpkg/*-old", "is a state in the middle of the installation"),
-    remove("var/lib/dbus/machine-id", "identifies a machine"),
-    Residue { path: "etc/machine-id", why: "identifies a machine", treatment: Treatment::Truncate },
-    remove("var/lib/systemd/random-seed", "is random"),
-    remove("var/lib/systemd/credential.secret", "is a secret"),
-    remove("etc/ssh/ssh_host_*", "is a secret"),
-    remove("etc/ssl/private/ssl-cert-snakeoil.key", "is a secret"),
-    remove("etc/ssl/certs/ssl-cert-snakeoil.pem", "belongs to a secret"),
-];
-
-const fn remove(path: &'static str, why: &'static str) -> Residue {
-    Residue { path, why, treatment: Treatment::Remove }
 }
 
 /// The program that runs maintainer scripts.
@@ -342,9 +323,13 @@ impl Installation for Deb {
         failure::failed_script(&self.packages, printed)
     }
 
-    /// Policy 9.3.3.2 and invoke-rc.d(8): with this no script starts a service.
+    /// With the first no script starts a service (Policy 9.3.3.2 and invoke-rc.d(8)). With the second dkms(8) does not sign
+    /// modules, which it would do with a new key, a secret that no kernel knows.
     fn guards(&self) -> Vec<(&'static str, u32, &'static str)> {
-        vec![("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\nexit 101\n")]
+        vec![
+            ("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\nexit 101\n"),
+            ("/etc/dkms/framework.conf.d/compose.conf", 0o644, "sign_file=/nonexistent\n"),
+        ]
     }
 
     fn residue(&self) -> &'static [Residue] {
@@ -478,7 +463,7 @@ pub(super) mod tests {
             package("c", "all", ""),
             package("dpkg", "amd64", ""),
         ];
-        let told = "\
+        let told = &"\
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/dpkg_1_amd64.deb
 /usr/bin/dpkg --status-fd 7 --configure --pending
 then
@@ -486,7 +471,8 @@ then
 /usr/bin/dpkg --status-fd 7 --no-triggers --configure b:all
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/c_1_all.deb
 /usr/bin/dpkg --status-fd 7 --configure --pending
-";
+"
+        .replace('\n', "\n\n");
         let rounds = Deb::new(packages).unwrap().rounds(Some(told)).unwrap();
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let expected = [

@@ -23,7 +23,8 @@ const CALL: [&str; 2] = ["/usr/bin/dpkg ", " --status-fd "];
 const THEN: &str = "then";
 
 /// `$1` is how many of the names that follow are essential, `$0` the architectures. A package's file holds its paragraph of
-/// dpkg's status.
+/// dpkg's status. Each word of apt's lines is printed on a line of its own, since a line that names a thousand packages is
+/// longer than lines are passed on whole; an empty one ends apt's line.
 const SCRIPT: &str = r#"
 set -e
 cd /tmp
@@ -50,14 +51,15 @@ for name; do
     essential="$essential $name"
     count=$((count - 1))
 done
+say() { sed 's/ /\n/g; s/$/\n/' told; }
 plan $essential
-cat told
+say
 while read -r line; do
     case $line in *' --unpack --auto-deconfigure '*) cat ${line##* --auto-deconfigure } >> status ;; esac
 done < told
-echo then
+printf 'then\n\n'
 plan "$@"
-cat told
+say
 "#;
 
 /// A call of dpkg.
@@ -134,7 +136,8 @@ pub(super) fn read(packages: &[Unpacked], told: &str) -> Result<Order> {
         packages.iter().enumerate().map(|(i, package)| (file_name(package), i)).collect();
     let mut order = Order::default();
     let mut essential = true;
-    for line in told.lines() {
+    for words in told.split("\n\n") {
+        let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
         if line == THEN {
             essential = false;
         }
@@ -185,7 +188,7 @@ mod tests {
     fn calls_are_read() {
         let mut packages = [package("a", "amd64", ""), package("b", "all", ""), package("c", "amd64", "")];
         packages[0].control.insert("control".to_owned(), "Package: a\nVersion: 1:2+b1\n".to_owned());
-        let told = "\
+        let told = &"\
 Reading package lists...
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/c_1_amd64.deb 
 /usr/bin/dpkg --status-fd 7 --configure --pending 
@@ -194,7 +197,8 @@ then
 /usr/bin/dpkg --admindir /tmp/ --status-fd 7 --no-triggers --configure b:all 
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/a_1%3a2+b1_amd64.deb 
 /usr/bin/dpkg --status-fd 7 --configure --pending 
-";
+"
+        .replace('\n', "\n\n");
         let calls = vec![
             Call::Unpack(vec![1]),
             Call::Configure(vec!["b:all".to_owned()]),
@@ -202,7 +206,7 @@ then
             Call::ConfigurePending,
         ];
         assert_eq!(read(&packages, told).unwrap(), Order { essential: vec![2], calls });
-        let few = read(&packages, "then\n/usr/bin/dpkg --status-fd 7 --configure --pending\n").unwrap_err();
+        let few = read(&packages, "then\n\n/usr/bin/dpkg --status-fd 7 --configure --pending\n").unwrap_err();
         assert_eq!(few.to_string(), "apt would not install a:amd64, b, c:amd64");
     }
 }
