@@ -75,12 +75,7 @@ fn prepared() -> Result<&'static Path, String> {
 /// A scene with a cold store: all packages downloaded, none imported.
 pub fn cold() -> Result<Scene, String> {
     let scene = empty()?;
-    let files = prepared()?.join("store/files");
-    walk(&files, &mut |path, _| {
-        let target = scene.path("store/files").join(path.strip_prefix(&files).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::hard_link(path, target).unwrap();
-    });
+    link(&prepared()?.join("store/files"), &scene.path("store/files"));
     Ok(scene)
 }
 
@@ -130,9 +125,13 @@ impl Scene {
         run(self.compose(["build", &path_of(name)]).args(options))
     }
 
-    /// `compose update-lock` of a manifest, with the indexes that are downloaded already.
+    /// `compose update-lock` of a manifest, with the indexes that are downloaded already, in a store apart: the one that
+    /// the scene builds in has none, and what other scenes have seen of their archives is not known in it.
     pub fn update_lock(&self, name: &str) {
-        let store = self.path("../../store");
+        let store = self.path("indexes");
+        if !store.exists() {
+            link(&self.path("../../store/archives"), &store.join("archives"));
+        }
         run(compose(self.folder.path(), ["update-lock", &path_of(name)]).arg("--store").arg(store)).result();
     }
 
@@ -188,6 +187,15 @@ pub fn path_of(name: &str) -> String {
 /// Writes a file of a scene.
 pub fn write(path: &Path, text: &str) {
     durable::write(path, text.as_bytes()).unwrap();
+}
+
+/// The files of a folder, under a second name each in another.
+fn link(from: &Path, to: &Path) {
+    walk(from, &mut |path, _| {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::hard_link(path, target).unwrap();
+    });
 }
 
 /// Calls `visit` for all files below a folder.
