@@ -87,6 +87,25 @@ impl Write for Hasher {
     }
 }
 
+/// What names a file's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileDigest {
+    /// SHA-256 of all of them, as `sha256sum` prints it.
+    Sha256(Sha256),
+    /// That of Linux's fs-verity, as `fsverity digest` prints it: of sparse files, whose zeros it need not read.
+    Verity(Sha256),
+}
+
+impl fmt::Display for FileDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(digest) => write!(f, "{digest}"),
+            Self::Verity(digest) => write!(f, "fs-verity-sha256:{digest}"),
+        }
+    }
+}
+
 /// Why a text is no SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a SHA-256: 64 lower-case hexadecimal digits are expected")]

@@ -162,7 +162,7 @@ fn manifest(base: Base, packages: &[&str], recommends: bool) -> Manifest {
         files: Vec::new(),
         system: System::default(),
         outputs: vec![OutputFormat::Ostree],
-        image: ImageOptions { size: None, slack: 0, label: String::new() },
+        image: ImageOptions::default(),
         tools: Tools { archives: Vec::new() },
         path: PathBuf::from("test.yaml"),
         digest: Sha256::of(b""),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use compose::arch::Architecture;
 use compose::error::hints;
-use compose::manifest::{self, AddedContent, Base, Manifest, OutputFormat};
+use compose::manifest::{self, AddedContent, Base, ImageOptions, Kernel, Manifest, OutputFormat};
 
 const SMALL: &str = "\
 name: small
@@ -62,7 +62,7 @@ fn a_small_manifest_has_defaults() {
     assert_eq!(manifest.base, Base::Required);
     assert!(!manifest.recommends);
     assert_eq!(manifest.outputs, [OutputFormat::RootImg]);
-    assert_eq!((manifest.image.size, manifest.image.slack, manifest.image.label.as_str()), (None, 128 << 20, "root"));
+    assert_eq!(manifest.image, ImageOptions::default());
     let archive = &manifest.archives[0];
     assert_eq!(archive.signed_by.as_deref(), Some(files.path().join("keyring.gpg").as_path()));
     assert!(archive.check_valid_until && !archive.trusted && archive.priority.is_none());
@@ -82,7 +82,7 @@ archives:
   components: [main]
   signed-by: keyring.gpg
   priority: 100
-image: {size: 1G, label: base}
+image: {size: 1G, label: base, kernel: own}
 ";
     let deepest = "\
 architectures: [arm64, amd64]
@@ -111,7 +111,7 @@ files:
 - {path: /etc/b, content: second, mode: 0600}
 - {path: /etc/link, link: b}
 - {path: /srv/data, directory: true, mode: '1777', owner: user}
-image: {label: main}
+image: {label: main, swap: 64M}
 ";
     let files = Files::new(&[
         ("main.yaml", main),
@@ -139,7 +139,14 @@ image: {label: main}
     );
     assert_eq!(m.files[0].content, AddedContent::Bytes(b"contents".to_vec()));
     assert_eq!(m.files[1].content, AddedContent::Bytes(b"second".to_vec()));
-    assert_eq!((m.image.size, m.image.label.as_str()), (Some(1 << 30), "main"));
+    let image = ImageOptions {
+        size: Some(1 << 30),
+        label: "main".to_owned(),
+        swap: 64 << 20,
+        kernel: Kernel::Own,
+        ..ImageOptions::default()
+    };
+    assert_eq!(m.image, image);
 }
 
 #[test]
@@ -169,7 +176,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "outputs: [tar, rot.img]",
-        "main.yaml:9:16: outputs[1]: unknown output `rot.img`, expected one of `root.img`, `tar`, `ostree`\nhint: did you mean `root.img`?",
+        "main.yaml:9:16: outputs[1]: unknown output `rot.img`, expected one of `root.img`, `private.img`, `swap.img`, `tar`, `ostree`\nhint: did you mean `root.img`?",
     ),
     ("recommends: yes", "main.yaml:9:13: recommends: unknown truth value `yes`, expected one of `true`, `false`"),
     (
@@ -185,8 +192,19 @@ const MISTAKES: &[(&str, &str)] = &[
     ("exclude: [a (>= 1)]", "main.yaml:9:11: `a (>= 1)` is more than a name: a package is excluded by name alone"),
     (
         "image: {size: 1GB}",
-        "main.yaml:9:15: image.size: `1GB` is not a size: a number of bytes, or one with K, M, G or T, is expected",
+        "main.yaml:9:15: image.size: `1GB` is not a size: a number of bytes, or one with K, M, G or T, is expected; or `fit`",
     ),
+    ("image: {size: 1000000000}", "main.yaml:9:15: 1000000000 bytes are no whole number of MiB"),
+    ("image: {swap: 0}", "main.yaml:9:15: 0 bytes are no whole number of MiB"),
+    (
+        "image: {size: 200M}",
+        "main.yaml:9:15: with partitions an image has at least 256M, of which they take 204M: write more, or `partitions: false`",
+    ),
+    (
+        "image: {kernel: own, partitions: false}",
+        "main.yaml:9:17: the root's own kernel is loaded by GRUB, which needs a place beside the root file system: leave out `partitions: false`",
+    ),
+    ("image: {kernel: mine}", "main.yaml:9:17: image.kernel: unknown kernel `mine`, expected one of `dom0`, `own`"),
     ("image: {label: a-label-that-is-long}", "main.yaml:9:16: a volume label has at most 16 bytes"),
     (
         "tools: {archives: [{id: x, suites: [y]}]}",

@@ -70,7 +70,7 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
         files: Vec::new(),
         system: System::default(),
         outputs: vec![OutputFormat::Ostree],
-        image: ImageOptions { size: None, slack: 0, label: "root".to_owned() },
+        image: ImageOptions::default(),
         tools: Tools { archives: Vec::new() },
         path: PathBuf::from("small.yaml"),
         digest: Sha256::of(b"small"),

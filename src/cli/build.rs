@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use compose::arch::Architecture;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
@@ -31,30 +32,17 @@ pub struct Arguments {
     #[arg(long, value_name = "A")]
     arch: Vec<Architecture>,
     /// Write this output instead of the manifest's; may be given several times
-    #[arg(long, value_name = "F", value_enum)]
-    format: Vec<Format>,
+    #[arg(long, value_name = "F", value_parser = output_format())]
+    format: Vec<OutputFormat>,
     /// Folder of outputs
     #[arg(long, value_name = "DIR", default_value = "out")]
     output: PathBuf,
 }
 
-/// An output's form, as the command line spells it.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    #[value(name = "root.img")]
-    RootImg,
-    Tar,
-    Ostree,
-}
-
-impl From<Format> for OutputFormat {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::RootImg => Self::RootImg,
-            Format::Tar => Self::Tar,
-            Format::Ostree => Self::Ostree,
-        }
-    }
+/// Reads an output's form, as manifests spell it.
+fn output_format() -> impl TypedValueParser<Value = OutputFormat> {
+    let names = OutputFormat::ALL.iter().map(|format| format.as_str());
+    PossibleValuesParser::new(names).try_map(|name| OutputFormat::named(&name).ok_or("unknown"))
 }
 
 impl Arguments {
@@ -73,7 +61,7 @@ impl Arguments {
     pub fn formats(&self, manifest: &Manifest) -> Vec<OutputFormat> {
         match self.format.as_slice() {
             [] => manifest.outputs.clone(),
-            some => some.iter().copied().map(Into::into).collect(),
+            some => some.to_vec(),
         }
     }
 }
@@ -86,7 +74,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
         let built = build(arguments, &manifest, lock, settings, &store)
             .map_err(|error| cannot("build", &manifest, lock, error))?;
         for (_, artifact) in built.artifacts {
-            terminal::print(&format!("{}  {}", artifact.sha256, artifact.path.display()))?;
+            terminal::print(&format!("{}  {}", artifact.digest, artifact.path.display()))?;
         }
     }
     Ok(Answer::Yes)
@@ -192,7 +180,7 @@ pub fn build(
     let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
     for format in arguments.formats(manifest) {
-        if format == OutputFormat::RootImg && finalize::is_due(&request, format)? {
+        if format.needs_tools() && finalize::is_due(&request, format)? {
             let packages: Vec<_> = lock.tools.iter().collect();
             summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
         }

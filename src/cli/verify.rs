@@ -97,7 +97,7 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
 /// The packages that a build of these outputs imports.
 fn imported<'a>(lock: &'a Lock, formats: &[OutputFormat]) -> Vec<&'a Package> {
     let mut packages = lock.files();
-    if !formats.contains(&OutputFormat::RootImg) {
+    if !formats.iter().any(|format| format.needs_tools()) {
         packages.retain(|package| lock.packages.iter().any(|other| other.sha256 == package.sha256));
     }
     packages

@@ -1,11 +1,20 @@
-//! A configured tree to what the user takes away: `root.img`, `tar`, or the ref alone.
+//! A configured tree to what the user takes away: `root.img` and volumes beside it, `tar`, or the ref alone.
 //!
 //! What was written is recorded in the store under a key of all inputs and the file's place, with the file's stamp. As
 //! long as the stamp holds, the file is not made again.
+//!
+//! Images are sparse files: what is free in them is holes, and they are named by a digest that skips those (see `verity`).
 
+mod disk;
+mod efi;
+mod ext4;
+mod grub;
 mod hashed;
 mod image;
 mod tar;
+mod tools;
+mod verity;
+mod volumes;
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -13,17 +22,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::digest::Sha256;
+use crate::digest::{FileDigest, Sha256};
 use crate::durable;
 use crate::lock::Lock;
-use crate::manifest::{ImageOptions, Manifest, OutputFormat};
+use crate::manifest::{Manifest, OutputFormat};
 use crate::progress::{Progress, Unit};
 use crate::run_folder::RunFolder;
 use crate::store::{Store, Tree};
 
 /// Part of every key; to be raised when the same inputs give other bytes than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// An output that stands where it was asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,7 +43,7 @@ pub struct Artifact {
     /// Its apparent size in bytes.
     pub size: u64,
     /// Its digest.
-    pub sha256: Sha256,
+    pub digest: FileDigest,
     /// Whether it stood there before.
     pub reused: bool,
 }
@@ -41,7 +51,7 @@ pub struct Artifact {
 /// The record of a file in `stages/`.
 #[derive(Serialize, Deserialize)]
 struct Record {
-    sha256: Sha256,
+    digest: FileDigest,
     stamp: Stamp,
 }
 
@@ -110,39 +120,55 @@ pub fn run(
     let identity = identity(request, format)?;
     let (path, record_path, record) = look_up(request, ending, identity);
     if let Some(record) = record {
-        return Ok(Some(Artifact { size: record.stamp.size, sha256: record.sha256, path, reused: true }));
+        return Ok(Some(Artifact { size: record.stamp.size, digest: record.digest, path, reused: true }));
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let _task = progress.task(ending, Unit::Items, 0);
     let temporary = RunFolder::new(folder, ".compose-")?;
     let file = temporary.path().join("output");
-    let tree = match tree {
-        Some(tree) => tree,
-        None => tree.insert(store.read_tree(request.commit)?),
-    };
-    let (sha256, size) = match format {
-        OutputFormat::RootImg => {
-            image::write(store, request.program, lock, &request.manifest.image, tree, identity, &file)?;
-            Sha256::of_reader(File::open(&file)?).with_context(|| format!("cannot read {}", path.display()))?
+    let options = &request.manifest.image;
+    match format {
+        OutputFormat::RootImg => image::write(request, tree_of(request, tree)?, identity, &file)?,
+        OutputFormat::PrivateImg => volumes::write_private(request, options.private, identity, &file)?,
+        OutputFormat::SwapImg => volumes::write_swap(options.swap, identity, &file)?,
+        OutputFormat::Tar | OutputFormat::Ostree => {}
+    }
+    let (digest, size) = match format {
+        OutputFormat::Tar => {
+            let tree = tree_of(request, tree)?;
+            let (digest, size) = hashed::write(&file, |output| tar::write(&store.reader(), tree, lock.date, output))?;
+            (FileDigest::Sha256(digest), size)
         }
-        OutputFormat::Tar => hashed::write(&file, |output| tar::write(&store.reader(), tree, lock.date, output))?,
-        OutputFormat::Ostree => return Ok(None),
+        _ => {
+            let sealed = File::options().read(true).write(true).open(&file).and_then(|file| verity::seal(&file));
+            let (digest, size) = sealed.with_context(|| format!("cannot read {}", path.display()))?;
+            (FileDigest::Verity(digest), size)
+        }
     };
     let written = File::open(&file)?;
     written.sync_all()?;
     durable::rename(&file, &path)?;
     // Of the open file, since another run may have put its own at the path by now.
     let stamp = Stamp::of(&written.metadata()?);
-    durable::write(&record_path, &serde_json::to_vec(&Record { sha256, stamp })?)?;
-    Ok(Some(Artifact { path, size, sha256, reused: false }))
+    durable::write(&record_path, &serde_json::to_vec(&Record { digest, stamp })?)?;
+    Ok(Some(Artifact { path, size, digest, reused: false }))
+}
+
+/// The configured tree, read where no earlier stage made it.
+fn tree_of<'a>(request: &Request<'_>, tree: &'a mut Option<Tree>) -> Result<&'a Tree> {
+    match tree {
+        Some(tree) => Ok(tree),
+        None => Ok(tree.insert(request.store.read_tree(request.commit)?)),
+    }
 }
 
 /// What lies at a byte of an output that [`run`] wrote: a path, or a word for what belongs to no path, where it is known.
 pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset: u64) -> Result<Option<String>> {
     match format {
-        OutputFormat::RootImg => image::path_at(request.store, request.program, request.lock, file, offset),
+        OutputFormat::RootImg => image::path_at(request, file, offset),
+        OutputFormat::PrivateImg => ext4::path_at(request, file, 0, offset),
         OutputFormat::Tar => tar::path_at(file, offset),
-        OutputFormat::Ostree => Ok(None),
+        OutputFormat::SwapImg | OutputFormat::Ostree => Ok(None),
     }
 }
 
@@ -153,15 +179,22 @@ fn read_record(path: &Path) -> Option<Record> {
 /// The digest of everything that shapes an output's bytes; also where file systems get their UUIDs from.
 fn identity(request: &Request<'_>, format: OutputFormat) -> Result<Sha256> {
     #[derive(Serialize)]
-    struct Inputs<'a> {
+    struct Inputs {
         version: u32,
         format: OutputFormat,
         root: (Sha256, Sha256),
         facts: std::collections::BTreeMap<String, String>,
         date: crate::clock::Timestamp,
-        image: &'a ImageOptions,
+        shape: serde_json::Value,
         tools: Vec<Sha256>,
     }
+    let image = &request.manifest.image;
+    let shape = match format {
+        OutputFormat::RootImg => json!([image.size, image.slack, image.label, image.partitions, image.kernel]),
+        OutputFormat::PrivateImg => json!(image.private),
+        OutputFormat::SwapImg => json!(image.swap),
+        OutputFormat::Tar | OutputFormat::Ostree => json!(null),
+    };
     let (root, facts) = request.store.read_commit(request.commit)?;
     let inputs = Inputs {
         version: VERSION,
@@ -169,7 +202,7 @@ fn identity(request: &Request<'_>, format: OutputFormat) -> Result<Sha256> {
         root,
         facts,
         date: request.lock.date,
-        image: &request.manifest.image,
+        shape,
         tools: request.lock.tools.iter().map(|t| t.sha256).collect(),
     };
     Ok(Sha256::of(&serde_json::to_vec(&inputs)?))

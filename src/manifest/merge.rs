@@ -8,8 +8,8 @@ use super::load::{Failure, read_named};
 use super::located::{Located, Mistake, Sources};
 use super::typed::{Typed, TypedArchive, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser};
 use super::{
-    AddedContent, AddedFile, Archive, Base, Group, Hook, HookPoint, ImageOptions, Manifest, OutputFormat,
-    PackageRequest, Pool, RequestKind, System, Tools, User, root_of,
+    AddedContent, AddedFile, Archive, Base, Group, Hook, HookPoint, Manifest, OutputFormat, PackageRequest, Pool,
+    RequestKind, System, Tools, User, root_of,
 };
 use crate::arch::Architecture;
 use crate::digest::Sha256;
@@ -93,9 +93,7 @@ impl<'a> Merge<'a> {
         override_with(&mut single.base, typed.base);
         override_with(&mut single.recommends, typed.recommends);
         override_with(&mut single.suggests, typed.suggests);
-        override_with(&mut single.image.size, typed.image.size);
-        override_with(&mut single.image.slack, typed.image.slack);
-        override_with(&mut single.image.label, typed.image.label);
+        single.image.override_with(typed.image);
 
         append(&mut self.architectures, typed.architectures);
         append(&mut self.foreign_architectures, typed.foreign_architectures);
@@ -423,7 +421,6 @@ impl<'a> Merge<'a> {
         if self.outputs.is_empty() {
             self.outputs.push(OutputFormat::RootImg);
         }
-        let image = single.image;
         let mut manifest = Manifest {
             name: name.value,
             format: format.value,
@@ -440,11 +437,7 @@ impl<'a> Merge<'a> {
             files: self.files,
             system: self.system,
             outputs: self.outputs,
-            image: ImageOptions {
-                size: image.size.map(|s| s.value.0),
-                slack: image.slack.map_or(128 << 20, |s| s.value.0),
-                label: image.label.map_or_else(|| "root".to_owned(), |l| l.value),
-            },
+            image: single.image.finish(self.sources)?,
             tools: Tools { archives: self.tools },
             path: path.to_owned(),
             digest: Sha256::of(b""),

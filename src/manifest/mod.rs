@@ -2,6 +2,7 @@
 //! Reading YAML stands in `typed` and `load`, merging and checking in `merge`; nothing here knows what an archive holds.
 
 mod digest;
+mod image;
 mod load;
 mod located;
 mod merge;
@@ -17,6 +18,7 @@ use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::package::Format;
 
+pub use image::{ImageOptions, Kernel, OutputFormat};
 pub use load::load;
 pub use located::Mistake;
 
@@ -303,42 +305,6 @@ pub enum HookPoint {
     Unpacked,
     /// When packages are configured, and accounts and all else of the manifest but its files are set.
     Configured,
-}
-
-/// A form in which a tree is given out.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
-pub enum OutputFormat {
-    /// An ext4 file system.
-    #[serde(rename = "root.img")]
-    RootImg,
-    /// A tar archive.
-    #[serde(rename = "tar")]
-    Tar,
-    /// The ref in the store alone.
-    #[serde(rename = "ostree")]
-    Ostree,
-}
-
-impl OutputFormat {
-    /// The name in manifests, on the command line, and at the end of file names.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RootImg => "root.img",
-            Self::Tar => "tar",
-            Self::Ostree => "ostree",
-        }
-    }
-}
-
-/// How `root.img` is made.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct ImageOptions {
-    /// Total size in bytes; sized to fit when missing.
-    pub size: Option<u64>,
-    /// Free space in bytes beyond what the files need, when sized to fit.
-    pub slack: u64,
-    /// Volume label, at most 16 bytes.
-    pub label: String,
 }
 
 /// Where the programs that shape output bytes come from. By default the manifest's own archives.

@@ -7,8 +7,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 use super::located::Located;
-use super::words::{Mode, Size};
-use super::{Base, HookPoint, OutputFormat};
+use super::words::{ImageSize, Mode, Size};
+use super::{Base, HookPoint, Kernel, OutputFormat};
 use crate::arch::Architecture;
 use crate::package::Format;
 
@@ -157,9 +157,13 @@ pub struct TypedHook {
 #[derive(Deserialize, Debug, Default)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TypedImage {
-    pub size: Option<Located<Size>>,
+    pub size: Option<Located<ImageSize>>,
     pub slack: Option<Located<Size>>,
     pub label: Option<Located<String>>,
+    pub partitions: Option<Located<bool>>,
+    pub kernel: Option<Located<Kernel>>,
+    pub private: Option<Located<Size>>,
+    pub swap: Option<Located<Size>>,
 }
 
 /// The block `tools:`.

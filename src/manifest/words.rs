@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::located::Word;
-use super::{Base, HookPoint, OutputFormat};
+use super::{Base, HookPoint, Kernel, OutputFormat};
 use crate::arch::Architecture;
 use crate::package::Format;
 
@@ -35,7 +35,8 @@ impl Word for Format {
 
 impl Word for OutputFormat {
     fn from_word(word: &str) -> Result<Self, String> {
-        pick("output", word, &[("root.img", Self::RootImg), ("tar", Self::Tar), ("ostree", Self::Ostree)])
+        let table: Vec<_> = Self::ALL.iter().map(|format| (format.as_str(), *format)).collect();
+        pick("output", word, &table)
     }
 }
 
@@ -51,6 +52,12 @@ impl Word for Architecture {
 impl Word for HookPoint {
     fn from_word(word: &str) -> Result<Self, String> {
         pick("point", word, &[("unpacked", Self::Unpacked), ("configured", Self::Configured)])
+    }
+}
+
+impl Word for Kernel {
+    fn from_word(word: &str) -> Result<Self, String> {
+        pick("kernel", word, &[("dom0", Self::Dom0), ("own", Self::Own)])
     }
 }
 
@@ -104,6 +111,19 @@ impl Word for Size {
             .and_then(|n| n.checked_mul(1 << shift))
             .map(Self)
             .ok_or_else(|| format!("`{word}` is not a size: a number of bytes, or one with K, M, G or T, is expected"))
+    }
+}
+
+/// A [`Size`], or `fit`, which is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ImageSize(pub Option<u64>);
+
+impl Word for ImageSize {
+    fn from_word(word: &str) -> Result<Self, String> {
+        if word == "fit" {
+            return Ok(Self(None));
+        }
+        Size::from_word(word).map(|size| Self(Some(size.0))).map_err(|message| format!("{message}; or `fit`"))
     }
 }
 

@@ -21,7 +21,7 @@ pub use install::{
 
 use crate::arch::Architecture;
 use crate::digest::Sha256;
-use crate::manifest::PackageRequest;
+use crate::manifest::{Kernel, OutputFormat, PackageRequest};
 use crate::source::Index;
 use universe::{Selection, Universe};
 
@@ -121,10 +121,10 @@ impl Format {
         }
     }
 
-    /// The packages that the program writing `root.img` consists of, and why they are asked for that way.
-    pub fn image_tools(self) -> &'static [Tool] {
+    /// The packages of the programs that write these outputs, and why they are asked for that way.
+    pub fn output_tools(self, outputs: &[OutputFormat], kernel: Kernel) -> Vec<Tool> {
         match self {
-            Self::Deb => deb::request::IMAGE_TOOLS,
+            Self::Deb => deb::tools::of(outputs, kernel),
         }
     }
 }

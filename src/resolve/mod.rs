@@ -26,7 +26,7 @@ use crate::arch::Architecture;
 use crate::clock::Timestamp;
 use crate::error::{Hint, with_hints};
 use crate::lock::{self, Asked, Lock};
-use crate::manifest::{Base, Manifest, OutputFormat};
+use crate::manifest::{Base, Manifest};
 use crate::package::universe::{Candidate, Requirement, Selection, Strength, Universe};
 use crate::source::{Index, Indexes};
 use facts::{Fact, Facts};
@@ -185,12 +185,12 @@ fn resolve_tools(
     indexes: &[Index],
     keep: &[&lock::Package],
 ) -> Result<Attempt> {
-    if !manifest.outputs.contains(&OutputFormat::RootImg) {
+    let tools = manifest.format.output_tools(&manifest.outputs, manifest.image.kernel);
+    if tools.is_empty() {
         return Ok(Attempt::Chosen(Vec::new()));
     }
-    let tools = manifest.format.image_tools();
     let mut requests = Vec::new();
-    for tool in tools {
+    for tool in &tools {
         requests.push(manifest.format.parse_request(tool.request).map_err(|message| anyhow!(message))?);
     }
     let selection = Selection { requests: &requests, exclude: &[], keep };

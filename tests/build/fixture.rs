@@ -20,7 +20,13 @@ use crate::support::deb::Deb;
 use crate::support::program::{Outcome, compose, run};
 
 /// The shipped manifests.
-pub const SHIPPED: [&str; 2] = ["debian-13-minimal", "debian-12-minimal"];
+pub const SHIPPED: [&str; 3] = ["debian-13-minimal", "debian-12-minimal", "debian-13-xen"];
+
+/// The one of them whose image is a disk with partitions.
+pub const PARTITIONED: &str = "debian-13-xen";
+
+/// Where the root file system of a disk with partitions begins, in bytes.
+pub const ROOT_START: u64 = 203 << 20;
 
 /// A root that builds in few seconds, with every stage that the shipped ones have.
 pub const REQUIRED: &str = "required";
@@ -38,6 +44,8 @@ archives:
     components: [main]
     signed-by: keyrings/debian-archive-keyring.gpg
 image:
+  partitions: false
+  size: fit
   slack: 16M
 ";
 

@@ -8,6 +8,7 @@ mod again;
 mod boot;
 mod fixture;
 mod hostile;
+mod image;
 mod install;
 mod recover;
 mod same;

@@ -9,7 +9,7 @@ use std::process::Command;
 use compose::manifest;
 use compose::source::mirrors::MirrorMap;
 
-use crate::fixture::{self, SHIPPED, Scene, path_of};
+use crate::fixture::{self, PARTITIONED, ROOT_START, SHIPPED, Scene, path_of};
 use crate::support::needs::{self, needs};
 use crate::support::program::{Outcome, run};
 
@@ -21,7 +21,9 @@ fn the_tree_is_what_dpkg_and_apt_accept() {
         let folder = tempfile::tempdir_in(scene.path(".")).unwrap();
         let root = folder.path().join("root");
         unpack(&scene.output(name, "tar"), &root);
-        check_image(&scene.output(name, "root.img"), &root);
+        let image = scene.output(name, "root.img").display().to_string();
+        let start = if name == PARTITIONED { format!("?offset={ROOT_START}") } else { String::new() };
+        check_image(&format!("{image}{start}"), &root);
         check_packages(name, &root);
         check_archives(scene, name, &root);
     }
@@ -35,7 +37,7 @@ fn unpack(tar: &Path, root: &Path) {
 }
 
 /// The image is a sound file system that holds what the tar holds.
-fn check_image(image: &Path, root: &Path) {
+fn check_image(image: &str, root: &Path) {
     run(sbin("e2fsck").arg("-fn").arg(image)).result();
     let copy = root.with_file_name("image");
     fs::create_dir(&copy).unwrap();

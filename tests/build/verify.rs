@@ -67,7 +67,7 @@ required amd64: both builds are the same
 import: {} packages are the same
 merge: the trees are the same
 configure: the trees are the same, commit X
-required.amd64.root.img: the same, X MiB, SHA-256 X
+required.amd64.root.img: the same, X MiB, fs-verity X
 required.amd64.tar: the same, X MiB, SHA-256 X
 ",
         lock.files().len()
@@ -121,8 +121,8 @@ configure: 3 paths differ
     -X
     +X
 required.amd64.root.img: X MiB, then X MiB
-  -SHA-256 X
-  +SHA-256 X
+  -fs-verity X
+  +fs-verity X
   from byte X on, in the superblock:
   -BYTES
   +BYTES

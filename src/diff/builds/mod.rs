@@ -190,7 +190,7 @@ fn paths(
 
 fn output(build: &Build<'_>, format: OutputFormat, artifacts: [&Artifact; 2]) -> Result<Output> {
     let [first, second] = artifacts;
-    let difference = if first.sha256 == second.sha256 {
+    let difference = if first.digest == second.digest {
         None
     } else {
         let bytes = bytes::first_difference(&first.path, &second.path)?;

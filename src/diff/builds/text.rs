@@ -6,6 +6,7 @@ use super::{Comparison, Output, Path, Paths, Source};
 use crate::diff::bytes::{Bytes, Difference};
 use crate::diff::report::size;
 use crate::diff::tree::{Aspect, Content, Entry};
+use crate::digest::FileDigest;
 use crate::package::printable;
 use crate::store::Xattrs;
 
@@ -158,14 +159,21 @@ fn hex(bytes: &[u8], between: &str) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(between)
 }
 
+fn named(digest: FileDigest) -> String {
+    match digest {
+        FileDigest::Sha256(digest) => format!("SHA-256 {digest}"),
+        FileDigest::Verity(digest) => format!("fs-verity {digest}"),
+    }
+}
+
 fn push_output(text: &mut String, output: &Output) {
     let [first, second] = &output.artifacts;
     let Some((bytes, place)) = &output.difference else {
-        let _ = writeln!(text, "{}: the same, {}, SHA-256 {}", output.name, size::bytes(first.size), first.sha256);
+        let _ = writeln!(text, "{}: the same, {}, {}", output.name, size::bytes(first.size), named(first.digest));
         return;
     };
     let _ = writeln!(text, "{}: {}, then {}", output.name, size::bytes(first.size), size::bytes(second.size));
-    let _ = writeln!(text, "  -SHA-256 {}\n  +SHA-256 {}", first.sha256, second.sha256);
+    let _ = writeln!(text, "  -{}\n  +{}", named(first.digest), named(second.digest));
     let place = place.as_ref().map_or_else(String::new, |place| format!(", in {}", printable(place)));
     push_bytes(text, "  ", bytes, &place);
 }
@@ -198,7 +206,12 @@ mod tests {
     }
 
     fn artifact(content: &str) -> Artifact {
-        Artifact { path: "out/m.tar".into(), size: 5, sha256: Sha256::of(content.as_bytes()), reused: false }
+        Artifact {
+            path: "out/m.tar".into(),
+            size: 5,
+            digest: FileDigest::Sha256(Sha256::of(content.as_bytes())),
+            reused: false,
+        }
     }
 
     #[test]

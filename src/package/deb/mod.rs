@@ -12,6 +12,7 @@ pub mod relation;
 pub mod request;
 mod residue;
 pub mod table;
+pub mod tools;
 mod triggers;
 pub mod universe;
 pub mod version;

@@ -1,0 +1,134 @@
+//! GRUB for a root with a kernel of its own: images that `grub-mkimage` of the lock makes in a sandbox, put where a BIOS and
+//! EFI firmware look for them. No device is asked for anything, so it needs neither a loop device nor root.
+//!
+//! Both images read `/boot/grub/grub.cfg` of the root file system, as GRUB for Xen's PVH guests does that dom0 hands in.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::{Request, disk, tools};
+use crate::error::Hint;
+use crate::sandbox::{self, Input};
+use crate::store::Tree;
+
+/// What a root with its own kernel has for GRUB, and what makes it.
+const NEEDED: &[(&str, &str)] = &[
+    (
+        "boot/grub/grub.cfg",
+        "GRUB's configuration; `include: [include/own-kernel.yaml]` of this project's manifests has one",
+    ),
+    ("vmlinuz", "the link that Debian's kernel packages make; one has to be among `packages:`"),
+    ("initrd.img", "the link that initramfs-tools makes; it has to be among `packages:`"),
+];
+
+/// GRUB's prefix: a folder of the third partition of whatever disk GRUB was loaded from.
+const PREFIX: &str = "(,gpt3)/boot/grub";
+
+/// What both images can do without loading more: find the root file system, run its configuration, also one that
+/// grub-mkconfig(8) wrote, load Linux.
+const MODULES: &[&str] = &[
+    "all_video",
+    "boot",
+    "cat",
+    "configfile",
+    "echo",
+    "ext2",
+    "gettext",
+    "gfxterm",
+    "gzio",
+    "halt",
+    "linux",
+    "loadenv",
+    "ls",
+    "minicmd",
+    "normal",
+    "part_gpt",
+    "reboot",
+    "regexp",
+    "search",
+    "serial",
+    "sleep",
+    "terminal",
+    "test",
+    "true",
+];
+
+/// What an image for a BIOS needs besides.
+const BIOS_MODULES: &[&str] = &["biosdisk"];
+/// What an image for EFI firmware needs besides.
+const EFI_MODULES: &[&str] = &["efi_gop", "fat"];
+
+/// Where boot.img has the sector that it loads, 8 bytes (`GRUB_BOOT_MACHINE_KERNEL_SECTOR` in GRUB's boot.h).
+const KERNEL_SECTOR: u64 = 0x5c;
+/// Where core.img has the sector behind its first, 8 bytes: in the block list that ends the first.
+const BLOCK_LIST: u64 = disk::SECTOR - 12;
+/// What of boot.img goes before the disk's own partition records, in bytes.
+const BOOT_CODE: usize = 440;
+
+/// The boot loader's images.
+pub(super) struct Loader {
+    boot: Vec<u8>,
+    core: Vec<u8>,
+    /// For EFI firmware.
+    pub(super) efi: Vec<u8>,
+}
+
+/// Makes the images; `output` is a name beside which files may be written.
+pub(super) fn make(request: &Request<'_>, tree: &Tree, output: &Path) -> Result<Loader> {
+    if request.lock.architecture.as_str() != "amd64" {
+        bail!("a root with its own kernel can be made for amd64 alone, and this is {}", request.lock.architecture);
+    }
+    for (path, what) in NEEDED {
+        if tree.root.file(path).is_none() {
+            let missing = anyhow!("with `image: kernel: own` the root must have /{path}, and has not");
+            return Err(missing).hint(|| format!("/{path} is {what}"));
+        }
+    }
+    let folder = "/usr/lib/grub/i386-pc";
+    let core = mkimage("i386-pc", folder, "/run/core", BIOS_MODULES);
+    let efi = mkimage("x86_64-efi", "/usr/lib/grub/x86_64-efi", "/run/efi", EFI_MODULES);
+    // GRUB's own first sector is a file of the package as it is.
+    let boot = ["/bin/cp", &format!("{folder}/boot.img"), "/run/boot"].map(str::to_owned).to_vec();
+    let files = [("boot", "/run/boot"), ("core", "/run/core"), ("efi", "/run/efi")]
+        .map(|(name, target)| (output.with_extension(name), target));
+    for (file, _) in &files {
+        File::create_new(file).with_context(|| format!("cannot create {}", file.display()))?;
+    }
+    let steps = [core, efi, boot].map(|command| tools::step(command, &[], Input::Null)).to_vec();
+    let binds = files.each_ref().map(|(file, target)| (file.as_path(), *target));
+    let plan = tools::plan(request, &binds, steps)?;
+    sandbox::run(request.program, request.store.work(), &plan, &mut |_| {}).context("cannot make GRUB's images")?;
+    let [boot, core, efi] =
+        files.map(|(file, _)| fs::read(&file).with_context(|| format!("cannot read {}", file.display())));
+    Ok(Loader { boot: boot?, core: core?, efi: efi? })
+}
+
+fn mkimage(platform: &str, folder: &str, output: &str, more: &[&str]) -> Vec<String> {
+    let mut command = vec!["/usr/bin/grub-mkimage", "-O", platform, "-d", folder, "-p", PREFIX, "-o", output];
+    command.extend(MODULES.iter().chain(more));
+    command.into_iter().map(str::to_owned).collect()
+}
+
+impl Loader {
+    /// Writes what a BIOS starts to the first sector and to the BIOS boot partition, as grub-bios-setup(8) does.
+    pub(super) fn install_for_bios(&self, disk: &File) -> Result<()> {
+        let place = disk::BIOS_BOOT;
+        if self.boot.len() as u64 != disk::SECTOR || (self.core.len() as u64) < disk::SECTOR {
+            bail!("GRUB's images have {} and {} bytes, which is too few", self.boot.len(), self.core.len());
+        }
+        if self.core.len() as u64 > place.end - place.start {
+            bail!("GRUB's core.img has {} bytes and does not fit in the BIOS boot partition", self.core.len());
+        }
+        let sector = place.start / disk::SECTOR;
+        let write = || {
+            disk.write_all_at(&self.boot[..BOOT_CODE], 0)?;
+            disk.write_all_at(&sector.to_le_bytes(), KERNEL_SECTOR)?;
+            disk.write_all_at(&self.core, place.start)?;
+            disk.write_all_at(&(sector + 1).to_le_bytes(), place.start + BLOCK_LIST)
+        };
+        write().context("cannot write GRUB to the image")
+    }
+}

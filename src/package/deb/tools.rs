@@ -1,0 +1,47 @@
+//! The packages of the programs that write outputs. The libraries these need come with them.
+
+use crate::manifest::{Kernel, OutputFormat};
+use crate::package::Tool;
+
+/// mke2fs, and the library it reads tar streams with.
+const EXT4: &[Tool] = &[
+    Tool {
+        request: "e2fsprogs (>= 1.47.2)",
+        reason: "root.img is written by mke2fs, and older ones give different bytes on every run",
+    },
+    Tool { request: "libarchive13t64", reason: "mke2fs reads the tree as a tar stream with it" },
+];
+
+/// GRUB's own image maker, and what it makes images of.
+const GRUB: &[Tool] = &[
+    Tool { request: "grub-common", reason: "grub-mkimage makes the boot loader of a root with a kernel of its own" },
+    Tool { request: "grub-pc-bin", reason: "a machine with a BIOS boots from it" },
+    Tool { request: "grub-efi-amd64-bin", reason: "a machine with EFI firmware boots from it" },
+];
+
+/// What these outputs are written with.
+pub fn of(outputs: &[OutputFormat], kernel: Kernel) -> Vec<Tool> {
+    let mut tools = Vec::new();
+    if outputs.iter().any(|output| output.needs_tools()) {
+        tools.extend(EXT4);
+    }
+    if outputs.contains(&OutputFormat::RootImg) && kernel == Kernel::Own {
+        tools.extend(GRUB);
+    }
+    tools
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::package::deb::request;
+
+    #[test]
+    fn requests_are_right() {
+        let tools = of(OutputFormat::ALL, Kernel::Own);
+        assert_eq!(tools.len(), 5);
+        assert!(tools.iter().all(|tool| request::parse(tool.request).is_ok()));
+        assert!(of(&[OutputFormat::Tar, OutputFormat::SwapImg], Kernel::Own).is_empty());
+        assert_eq!(of(&[OutputFormat::RootImg], Kernel::Dom0).len(), 2);
+    }
+}
