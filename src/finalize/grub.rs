@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::{Request, disk, tools};
+use crate::assemble;
 use crate::error::Hint;
 use crate::sandbox::{self, Input};
 use crate::store::Tree;
@@ -87,27 +88,32 @@ pub(super) fn make(request: &Request<'_>, tree: &Tree, output: &Path) -> Result<
             return Err(missing).hint(|| format!("/{path} is {what}"));
         }
     }
-    let folder = "/usr/lib/grub/i386-pc";
-    let core = mkimage("i386-pc", folder, "/run/core", BIOS_MODULES);
-    let efi = mkimage("x86_64-efi", "/usr/lib/grub/x86_64-efi", "/run/efi", EFI_MODULES);
-    // GRUB's own first sector is a file of the package as it is.
-    let boot = ["/bin/cp", &format!("{folder}/boot.img"), "/run/boot"].map(str::to_owned).to_vec();
-    let files = [("boot", "/run/boot"), ("core", "/run/core"), ("efi", "/run/efi")]
-        .map(|(name, target)| (output.with_extension(name), target));
+    let core = mkimage("i386-pc", "/run/core", BIOS_MODULES);
+    let efi = mkimage("x86_64-efi", "/run/efi", EFI_MODULES);
+    let files =
+        [("core", "/run/core"), ("efi", "/run/efi")].map(|(name, target)| (output.with_extension(name), target));
     for (file, _) in &files {
         File::create_new(file).with_context(|| format!("cannot create {}", file.display()))?;
     }
-    let steps = [core, efi, boot].map(|command| tools::step(command, &[], Input::Null)).to_vec();
+    let steps = [core, efi].map(|command| tools::step(command, &[], Input::Null)).to_vec();
     let binds = files.each_ref().map(|(file, target)| (file.as_path(), *target));
     let plan = tools::plan(request, &binds, steps)?;
     sandbox::run(request.program, request.store.work(), &plan, &mut |_| {}).context("cannot make GRUB's images")?;
-    let [boot, core, efi] =
-        files.map(|(file, _)| fs::read(&file).with_context(|| format!("cannot read {}", file.display())));
-    Ok(Loader { boot: boot?, core: core?, efi: efi? })
+    let [core, efi] = files.map(|(file, _)| fs::read(&file).with_context(|| format!("cannot read {}", file.display())));
+    Ok(Loader { boot: first_sector(request)?, core: core?, efi: efi? })
 }
 
-fn mkimage(platform: &str, folder: &str, output: &str, more: &[&str]) -> Vec<String> {
-    let mut command = vec!["/usr/bin/grub-mkimage", "-O", platform, "-d", folder, "-p", PREFIX, "-o", output];
+/// GRUB's own first sector, a file of its package as it is.
+fn first_sector(request: &Request<'_>) -> Result<Vec<u8>> {
+    let tree = assemble::merged(request.store, request.lock.format, &request.lock.tools)?.tree;
+    let path = "usr/lib/grub/i386-pc/boot.img";
+    let file = tree.root.file(path).with_context(|| format!("the lock's tools have no /{path}"))?;
+    request.store.reader().read(file)
+}
+
+fn mkimage(platform: &str, output: &str, more: &[&str]) -> Vec<String> {
+    let folder = format!("/usr/lib/grub/{platform}");
+    let mut command = vec!["/usr/bin/grub-mkimage", "-O", platform, "-d", &folder, "-p", PREFIX, "-o", output];
     command.extend(MODULES.iter().chain(more));
     command.into_iter().map(str::to_owned).collect()
 }

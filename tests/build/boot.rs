@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::fixture::{self, SHIPPED};
+use crate::fixture::{self, PARTITIONED, REQUIRED, SHIPPED};
 use crate::support::needs::{self, needs};
 use crate::support::program::run;
 
@@ -11,21 +11,72 @@ use crate::support::program::run;
 fn it_boots() {
     let Some(()) = needs(needs::host_program("qemu-system-x86_64", "--version")) else { return };
     let Some(scene) = needs(fixture::built()) else { return };
-    for name in SHIPPED {
-        if needs(boot(&scene.output(name, "root.img"))).is_none() {
+    for name in SHIPPED.iter().filter(|name| **name != PARTITIONED) {
+        if needs(boot("boot", &[], &scene.output(name, "root.img"))).is_none() {
             return;
         }
     }
 }
 
-/// Boots an image, which must come up; the reason is given when that cannot be tried.
-fn boot(image: &Path) -> Result<(), String> {
-    let outcome = run(Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/boot")).arg(image));
+/// As a template and as a guest of it.
+#[test]
+fn it_boots_on_xen() {
+    let Some(()) = needs(needs::host_program("qemu-system-x86_64", "--version")) else { return };
+    let Some(scene) = needs(fixture::built()) else { return };
+    let image = scene.output(PARTITIONED, "root.img");
+    let Some(said) = needs(boot("boot-on-xen", &[], &image)) else { return };
+    assert!(said.contains("\nboot: root /dev/xvda3 ext4 rw,"), "{said}");
+    let said = needs(boot("boot-on-xen", &["--read-only"], &image)).unwrap();
+    assert!(said.contains("\nboot: root /dev/mapper/dmroot ext4 rw,"), "{said}");
+}
+
+/// Boots an image by a script of `ci/`, which must come up; gives what it tells, or why that cannot be tried.
+fn boot(script: &str, options: &[&str], image: &Path) -> Result<String, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ci").join(script);
+    let outcome = run(Command::new(script).args(options).arg(image));
     if outcome.code == Some(2) {
         return Err(outcome.stderr);
     }
-    outcome.result();
-    Ok(())
+    Ok(outcome.result())
+}
+
+/// A root with a kernel of its own.
+const OWN: &str = "\
+name: own
+format: deb
+architectures: [amd64]
+include: [debian-13-xen.yaml, include/own-kernel.yaml]
+image: {size: 1G}
+";
+
+#[test]
+fn a_root_with_its_own_kernel_boots_from_every_firmware() {
+    let Some(()) = needs(needs::host_program("qemu-system-x86_64", "--version")) else { return };
+    let Some(scene) = needs(fixture::cold()) else { return };
+    fixture::write(&scene.path("manifests/own.yaml"), OWN);
+    scene.update_lock("own");
+    let line = scene.build("own", &[]).result();
+    let image = scene.output("own", "root.img");
+    for firmware in ["bios", "efi", "pvh"] {
+        let Some(said) = needs(boot("boot", &["--own", firmware], &image)) else { return };
+        assert!(said.contains("\nboot: root /dev/vda3 ext4 rw,"), "{firmware}: {said}");
+    }
+    // GRUB's images are the same again.
+    std::fs::remove_file(&image).unwrap();
+    assert_eq!(scene.build("own", &["--jobs", "1"]).result(), line);
+}
+
+#[test]
+fn a_root_without_a_kernel_is_told_what_it_lacks() {
+    let Some(scene) = needs(fixture::cold()) else { return };
+    let image = "image: {kernel: own}\n";
+    scene.edit("manifests/required.yaml", "image:\n  partitions: false\n  size: fit\n  slack: 16M\n", image);
+    scene.update_lock(REQUIRED);
+    let said = scene.build(REQUIRED, &[]);
+    let expected = "caused by: with `image: kernel: own` the root must have /boot/grub/grub.cfg, and has not\n\
+                    hint: /boot/grub/grub.cfg is GRUB's configuration; `include: [include/own-kernel.yaml]` of this \
+                    project's manifests has one\n";
+    assert!(said.code == Some(2) && said.stderr.ends_with(expected), "{}", said.stderr);
 }
 
 /// A server whose own unit uses all that was made: one that fails is told by `ci/boot`.
@@ -68,5 +119,5 @@ fn what_images_do_not_ship_is_made_at_the_first_boot() {
     let units = ["compose-postgresql-cluster", "compose-ssh-host-keys", "compose-ssl-certificate"];
     let paths = |folder: &str| units.map(|unit| format!("etc/systemd/system/{folder}{unit}.service")).to_vec();
     assert_eq!(of("/compose-"), [paths(""), paths("sysinit.target.wants/")].concat());
-    needs(boot(&scene.output("server", "root.img")));
+    needs(boot("boot", &[], &scene.output("server", "root.img")));
 }
