@@ -176,7 +176,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "outputs: [tar, rot.img]",
-        "main.yaml:9:16: outputs[1]: unknown output `rot.img`, expected one of `root.img`, `private.img`, `swap.img`, `tar`, `ostree`\nhint: did you mean `root.img`?",
+        "main.yaml:9:16: outputs[1]: unknown output `rot.img`, expected one of `root.img`, `private.img`, `swap.img`, `tar`, `erofs`, `squashfs`, `oci`, `ostree`\nhint: did you mean `root.img`?",
     ),
     ("recommends: yes", "main.yaml:9:13: recommends: unknown truth value `yes`, expected one of `true`, `false`"),
     (

@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use super::efi::EfiFile;
 use super::ext4::{self, FileSystem, Space};
-use super::{Request, disk, efi, grub, tar, volumes};
+use super::{Request, disk, efi, grub, tar, tools, volumes};
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::Kernel;
@@ -17,10 +17,7 @@ use crate::store::Tree;
 /// Writes the image to `output`, which must not exist.
 pub(super) fn write(request: &Request<'_>, tree: &Tree, identity: Sha256, output: &Path) -> Result<()> {
     let Request { store, lock, manifest, .. } = request;
-    if lock.tools.is_empty() {
-        return Err(anyhow!("the lock pins no program that writes images: it was made for other outputs"))
-            .hint(|| "add root.img to `outputs:` in the manifest and update the lock");
-    }
+    tools::require(request, "e2fsprogs", "root.img")?;
     let options = &manifest.image;
     let reader = store.reader();
     let space = Space::of(&reader, tree)?;

@@ -1,4 +1,5 @@
-//! A configured tree to what the user takes away: `root.img` and volumes beside it, `tar`, or the ref alone.
+//! A configured tree to what the user takes away: `root.img` and volumes beside it, archives and file systems of other kinds, or the ref
+//! alone.
 //!
 //! What was written is recorded in the store under a key of all inputs and the file's place, with the file's stamp. As
 //! long as the stamp holds, the file is not made again.
@@ -11,6 +12,8 @@ mod ext4;
 mod grub;
 mod hashed;
 mod image;
+mod oci;
+mod packed;
 mod tar;
 mod tools;
 mod verity;
@@ -131,12 +134,23 @@ pub fn run(
         OutputFormat::RootImg => image::write(request, tree_of(request, tree)?, identity, &file)?,
         OutputFormat::PrivateImg => volumes::write_private(request, options.private, identity, &file)?,
         OutputFormat::SwapImg => volumes::write_swap(options.swap, identity, &file)?,
-        OutputFormat::Tar | OutputFormat::Ostree => {}
+        OutputFormat::Erofs => packed::write_erofs(request, tree_of(request, tree)?, identity, &file)?,
+        OutputFormat::Squashfs => packed::write_squashfs(request, tree_of(request, tree)?, &file)?,
+        OutputFormat::Tar | OutputFormat::Oci | OutputFormat::Ostree => {}
     }
     let (digest, size) = match format {
         OutputFormat::Tar => {
             let tree = tree_of(request, tree)?;
             let (digest, size) = hashed::write(&file, |output| tar::write(&store.reader(), tree, lock.date, output))?;
+            (FileDigest::Sha256(digest), size)
+        }
+        OutputFormat::Oci => {
+            let (digest, size) = oci::write(request, tree_of(request, tree)?, &file)?;
+            (FileDigest::Sha256(digest), size)
+        }
+        OutputFormat::Erofs | OutputFormat::Squashfs => {
+            let hashed = File::open(&file).and_then(Sha256::of_reader);
+            let (digest, size) = hashed.with_context(|| format!("cannot read {}", path.display()))?;
             (FileDigest::Sha256(digest), size)
         }
         _ => {
@@ -168,7 +182,7 @@ pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset:
         OutputFormat::RootImg => image::path_at(request, file, offset),
         OutputFormat::PrivateImg => ext4::path_at(request, file, 0, offset),
         OutputFormat::Tar => tar::path_at(file, offset),
-        OutputFormat::SwapImg | OutputFormat::Ostree => Ok(None),
+        _ => Ok(None),
     }
 }
 
@@ -193,7 +207,7 @@ fn identity(request: &Request<'_>, format: OutputFormat) -> Result<Sha256> {
         OutputFormat::RootImg => json!([image.size, image.slack, image.label, image.partitions, image.kernel]),
         OutputFormat::PrivateImg => json!(image.private),
         OutputFormat::SwapImg => json!(image.swap),
-        OutputFormat::Tar | OutputFormat::Ostree => json!(null),
+        _ => json!(null),
     };
     let (root, facts) = request.store.read_commit(request.commit)?;
     let inputs = Inputs {

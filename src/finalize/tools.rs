@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::Request;
 use crate::assemble;
+use crate::error::Hint;
 use crate::sandbox::{Bind, Input, Limits, Plan, Root, Step};
 use crate::store::{self, Directory};
 
@@ -28,6 +29,15 @@ pub(super) fn plan(request: &Request<'_>, files: &[(&Path, &str)], steps: Vec<St
         interactive: false,
         limits: Limits::default(),
     })
+}
+
+/// Tells what to do where the lock was made for outputs that do not need this package.
+pub(super) fn require(request: &Request<'_>, package: &str, output: &str) -> Result<()> {
+    if request.lock.tools.iter().any(|tool| tool.name == package) {
+        return Ok(());
+    }
+    Err(anyhow!("the lock pins no {package}, which writes {output}: it was made for other outputs"))
+        .hint(|| format!("add {output} to `outputs:` in the manifest and update the lock"))
 }
 
 /// A program with nothing in its environment but a path and these variables.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Request;
 use super::ext4::{self, FileSystem};
+use super::{Request, tools};
 use crate::digest::Sha256;
 
 /// The page size that swap is made for, in bytes: all architectures here can have it.
@@ -20,6 +20,7 @@ const SWAP: &[u8] = b"swap";
 
 /// Makes an empty ext4 file system of so many bytes.
 pub(super) fn write_private(request: &Request<'_>, size: u64, identity: Sha256, output: &Path) -> Result<()> {
+    tools::require(request, "e2fsprogs", "private.img")?;
     create(output, size)?;
     let file_system = FileSystem { label: PRIVATE, identity, place: 0..size, inodes: 0, date: request.lock.date };
     ext4::make(request, output, &file_system, |_| Ok(()))

@@ -28,6 +28,15 @@ pub enum OutputFormat {
     /// A tar archive.
     #[serde(rename = "tar")]
     Tar,
+    /// An EROFS file system.
+    #[serde(rename = "erofs")]
+    Erofs,
+    /// A squashfs file system.
+    #[serde(rename = "squashfs")]
+    Squashfs,
+    /// An OCI image layout in a tar archive.
+    #[serde(rename = "oci")]
+    Oci,
     /// The ref in the store alone.
     #[serde(rename = "ostree")]
     Ostree,
@@ -35,7 +44,16 @@ pub enum OutputFormat {
 
 impl OutputFormat {
     /// Every form, in the order in which they are told.
-    pub const ALL: &[Self] = &[Self::RootImg, Self::PrivateImg, Self::SwapImg, Self::Tar, Self::Ostree];
+    pub const ALL: &[Self] = &[
+        Self::RootImg,
+        Self::PrivateImg,
+        Self::SwapImg,
+        Self::Tar,
+        Self::Erofs,
+        Self::Squashfs,
+        Self::Oci,
+        Self::Ostree,
+    ];
 
     /// The name in manifests, on the command line, and at the end of file names.
     pub fn as_str(self) -> &'static str {
@@ -44,6 +62,9 @@ impl OutputFormat {
             Self::PrivateImg => "private.img",
             Self::SwapImg => "swap.img",
             Self::Tar => "tar",
+            Self::Erofs => "erofs",
+            Self::Squashfs => "squashfs",
+            Self::Oci => "oci",
             Self::Ostree => "ostree",
         }
     }
@@ -55,7 +76,7 @@ impl OutputFormat {
 
     /// Whether programs that the lock pins write it.
     pub fn needs_tools(self) -> bool {
-        matches!(self, Self::RootImg | Self::PrivateImg)
+        matches!(self, Self::RootImg | Self::PrivateImg | Self::Erofs | Self::Squashfs)
     }
 }
 

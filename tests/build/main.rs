@@ -10,6 +10,7 @@ mod fixture;
 mod hostile;
 mod image;
 mod install;
+mod outputs;
 mod recover;
 mod same;
 mod settings;

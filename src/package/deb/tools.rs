@@ -19,14 +19,26 @@ const GRUB: &[Tool] = &[
     Tool { request: "grub-efi-amd64-bin", reason: "a machine with EFI firmware boots from it" },
 ];
 
+/// What makes file systems that are only read.
+const EROFS: &[Tool] =
+    &[Tool { request: "erofs-utils (>= 1.8)", reason: "its mkfs.erofs packs tar streams; older ones do not" }];
+const SQUASHFS: &[Tool] = &[Tool { request: "squashfs-tools-ng", reason: "its tar2sqfs packs tar streams" }];
+
 /// What these outputs are written with.
 pub fn of(outputs: &[OutputFormat], kernel: Kernel) -> Vec<Tool> {
     let mut tools = Vec::new();
-    if outputs.iter().any(|output| output.needs_tools()) {
+    let has = |output: OutputFormat| outputs.contains(&output);
+    if has(OutputFormat::RootImg) || has(OutputFormat::PrivateImg) {
         tools.extend(EXT4);
     }
-    if outputs.contains(&OutputFormat::RootImg) && kernel == Kernel::Own {
+    if has(OutputFormat::RootImg) && kernel == Kernel::Own {
         tools.extend(GRUB);
+    }
+    if has(OutputFormat::Erofs) {
+        tools.extend(EROFS);
+    }
+    if has(OutputFormat::Squashfs) {
+        tools.extend(SQUASHFS);
     }
     tools
 }
@@ -39,7 +51,7 @@ mod tests {
     #[test]
     fn requests_are_right() {
         let tools = of(OutputFormat::ALL, Kernel::Own);
-        assert_eq!(tools.len(), 5);
+        assert_eq!(tools.len(), 7);
         assert!(tools.iter().all(|tool| request::parse(tool.request).is_ok()));
         assert!(of(&[OutputFormat::Tar, OutputFormat::SwapImg], Kernel::Own).is_empty());
         assert_eq!(of(&[OutputFormat::RootImg], Kernel::Dom0).len(), 2);

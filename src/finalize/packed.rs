@@ -1,0 +1,47 @@
+//! `erofs` and `squashfs`: compressed file systems that are only read, made by programs that the lock pins, in a sandbox, from a
+//! tar stream.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Request, ext4, tar, tools, volumes};
+use crate::digest::Sha256;
+use crate::sandbox::{self, Input};
+use crate::store::Tree;
+
+/// The file in the sandbox.
+const IMAGE: &str = "/run/image";
+
+/// Writes an EROFS file system to `output`, which must not exist.
+pub(super) fn write_erofs(request: &Request<'_>, tree: &Tree, identity: Sha256, output: &Path) -> Result<()> {
+    tools::require(request, "erofs-utils", "erofs")?;
+    let (uuid, date) = (ext4::uuid(identity).to_string(), format!("-T{}", request.lock.date.seconds()));
+    make(request, tree, output, &["/usr/bin/mkfs.erofs", "--quiet", "-zlz4hc", &date, "-U", &uuid, "--tar=f", IMAGE])
+}
+
+/// Writes a squashfs file system to `output`, which must not exist.
+pub(super) fn write_squashfs(request: &Request<'_>, tree: &Tree, output: &Path) -> Result<()> {
+    tools::require(request, "squashfs-tools-ng", "squashfs")?;
+    let date = format!("mtime={}", request.lock.date.seconds());
+    make(
+        request,
+        tree,
+        output,
+        &["/usr/bin/tar2sqfs", "--quiet", "--force", "--compressor", "zstd", "--defaults", &date, IMAGE],
+    )
+}
+
+fn make(request: &Request<'_>, tree: &Tree, output: &Path, command: &[&str]) -> Result<()> {
+    let date = request.lock.date;
+    let _: File = volumes::create(output, 0)?;
+    let command = command.iter().map(|word| (*word).to_owned()).collect();
+    let step = tools::step(command, &[("SOURCE_DATE_EPOCH", date.seconds().to_string())], Input::Inherit);
+    let plan = tools::plan(request, &[(output, IMAGE)], vec![step])?;
+    let reader = request.store.reader();
+    sandbox::run_fed(request.program, request.store.work(), &plan, |pipe| {
+        tar::write(&reader, tree, date, std::io::BufWriter::with_capacity(1 << 18, pipe))
+    })
+    .context("cannot make a file system to be read")
+}
