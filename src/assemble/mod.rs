@@ -7,6 +7,7 @@ mod accounts;
 mod failure;
 mod merge;
 mod normalise;
+mod replay;
 mod settings;
 
 pub use failure::ScriptFailed;
@@ -33,9 +34,10 @@ use crate::store::{self, Layers, NewCommit, Store, Tree};
 use crate::timing;
 
 use merge::Merger;
+use replay::Replay;
 
 /// Part of every key; to be raised when the same inputs give another tree than before.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";
@@ -66,6 +68,12 @@ pub struct ScriptLimits {
     pub space: Option<u64>,
 }
 
+/// What scripts take for the present time (`SOURCE_DATE_EPOCH`). It stands still for a month, so that what scripts make of the
+/// time is not another thing with every package that moves the lock's date.
+fn clock(lock: &Lock) -> Timestamp {
+    lock.date.start_of_month()
+}
+
 /// The key of the configured tree that a manifest and its lock describe.
 pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
     #[derive(Serialize)]
@@ -73,7 +81,7 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         version: u32,
         format: Format,
         architecture: &'a str,
-        date: Timestamp,
+        clock: Timestamp,
         packages: Vec<(&'a str, &'a str, Sha256, &'a [String], bool)>,
         groups: &'a [Group],
         users: &'a [User],
@@ -85,7 +93,7 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         version: VERSION,
         format: lock.format,
         architecture: lock.architecture.as_str(),
-        date: lock.date,
+        clock: clock(lock),
         packages: lock
             .packages
             .iter()
@@ -124,28 +132,37 @@ pub fn run(
     let mut on_line = |line: &str| progress.detail(line);
     let rounds = assembly.rounds(&mut on_line)?;
     let mut merger = Merger::new(installation, store, &writer);
+    let name = format!("{} {}", manifest.name, lock.architecture);
+    let mut replay = Replay::load(store, &name, installation.residue())?;
+    let reader = store.reader();
     for round in &rounds {
         let (plan, scratch) = assembly.prepare(&mut merger, round, &rounds)?;
+        let temporary = plan.temporary_files.iter().map(|file| file.path.clone()).collect();
+        let mut recorder = replay.round(&writer, &reader, &merger.tree, temporary);
         timings
-            .alone(timing::Part::Scripts, || sandbox::run(program, store.work(), &plan, &mut on_line))
+            .alone(timing::Part::Scripts, || {
+                sandbox::run_observed(program, store.work(), &plan, &mut on_line, &mut recorder)
+            })
             .map_err(|error| failure::explain(error, installation, manifest))?;
         let apply = || store::apply_upper(&writer, &mut merger.tree, &scratch.upper());
         timings.alone(timing::Part::Changes, apply)?;
     }
     assembly.layers.discard();
+    progress.detail(&format!("{} of {} scripts need not run again", replay.spared, replay.count));
     drop(task);
     let mut tree = merger.tree;
-    normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue(), lock.date)?;
+    normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue(), clock(lock))?;
     accounts::add_files(store, &writer, &mut tree, &manifest.files)?;
     let commit = NewCommit {
         name: store::cache_ref(STAGE, key(manifest, lock)?),
         parent: None,
-        subject: format!("{} {}", manifest.name, lock.architecture),
+        subject: name.clone(),
         metadata: tree.metadata()?,
         root: timings.alone(timing::Part::Commit, || writer.write_tree(&tree))?,
         date: lock.date,
     };
-    let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit]))?;
+    let scripts = timings.alone(timing::Part::Commit, || replay.commit(&writer, &name, lock.date))?;
+    let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit, scripts]))?;
     Ok((commits[0], tree))
 }
 
@@ -183,7 +200,7 @@ pub fn shell(
         }
         let command = vec!["/bin/sh".to_owned(), "-i".to_owned()];
         let script = Script { label: "the shell".to_owned(), command, environment: Vec::new() };
-        plan.steps.push(Step { input: Input::Inherit, ..step(script, lock.date) });
+        plan.steps.push(Step { input: Input::Inherit, ..step(script, clock(lock)) });
         plan.interactive = true;
         return sandbox::run_interactive(program, store.work(), &plan);
     }
@@ -302,8 +319,9 @@ impl<'a, 'p> Assembly<'a, 'p> {
             root: Root::ReadOnly(self.layers.folders()[0].clone()),
             binds: Vec::new(),
             temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
-            steps: vec![step(planner.script, self.lock.date)],
+            steps: vec![step(planner.script, clock(self.lock))],
             interactive: false,
+            observed: false,
             limits: Limits { script_time: Some(self.limits.time), ..Limits::default() },
         };
         let mut told = String::new();
@@ -337,6 +355,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
             temporary_files: guards.chain(hooks).collect(),
             steps: Vec::new(),
             interactive: false,
+            observed: false,
             limits: Limits {
                 script_time: Some(self.limits.time),
                 script_runner: Some(self.installation.script_runner().to_owned()),
@@ -374,7 +393,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
             scripts.extend(settings::scripts(&manifest.system));
             scripts.extend(settings::hooks(manifest, HookPoint::Configured));
         }
-        plan.steps.extend(scripts.into_iter().map(|script| step(script, self.lock.date)));
+        plan.steps.extend(scripts.into_iter().map(|script| step(script, clock(self.lock))));
         Ok(())
     }
 
@@ -395,10 +414,10 @@ impl<'a, 'p> Assembly<'a, 'p> {
     }
 }
 
-fn step(script: Script, date: Timestamp) -> Step {
+fn step(script: Script, clock: Timestamp) -> Step {
     let mut environment: BTreeMap<String, String> =
         ENVIRONMENT.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    environment.insert("SOURCE_DATE_EPOCH".to_owned(), date.seconds().to_string());
+    environment.insert("SOURCE_DATE_EPOCH".to_owned(), clock.seconds().to_string());
     environment.extend(script.environment);
     Step {
         label: script.label,

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 use super::failure::{Failure, How};
 use super::filter;
 use super::mounts::{self, outside};
+use super::observe::{self, BEGIN, END};
 use super::watch::{self, Watch};
 use super::{Event, Input, Plan, Root, Step, TemporaryFile};
 
@@ -144,6 +146,9 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch
     }
     drop_capabilities()?;
     filter::refuse()?;
+    if plan.observed {
+        observe::offer(std::io::stdout().as_fd())?;
+    }
     Ok((created, Watch::new(&plan.limits, changes)?))
 }
 
@@ -213,9 +218,15 @@ fn run_steps(plan: &Plan, created: &[PathBuf], mut watch: Watch<'_>) -> i32 {
         if !plan.interactive {
             report(&Event::Begin(number));
         }
-        let ended = start(step, false)
-            .map_err(|e| Failure::from(How::NotRun(format!("{e:#}"))))
-            .and_then(|child| watch.wait(child, step));
+        let ended = if plan.observed && observe::ask(BEGIN) {
+            Ok(())
+        } else {
+            let started = start(step, false).map_err(|e| Failure::from(How::NotRun(format!("{e:#}"))));
+            started.and_then(|child| watch.wait(child, step))
+        };
+        if plan.observed && ended.is_ok() {
+            observe::ask(END);
+        }
         match ended {
             Ok(()) if plan.interactive => {}
             Ok(()) => report(&Event::Done(number)),

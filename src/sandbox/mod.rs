@@ -4,19 +4,25 @@
 //! (`compose sandbox-init`, see [`init`]) that builds the namespaces and executes the steps as children of its own
 //! process 1. When that process ends, every process and mount of the sandbox ends with it.
 
+mod calls;
 mod failure;
 mod filter;
 pub mod identity;
 pub mod init;
 mod mounts;
+mod names;
+mod observe;
 mod scratch;
 mod watch;
 
 pub use failure::{Culprit, Failure, How};
+pub use observe::{Call, Need, Observer, Touch, open_in};
 pub use scratch::Scratch;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -46,6 +52,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Whether the last step owns the terminal.
     pub interactive: bool,
+    /// Whether steps are to be observed.
+    pub observed: bool,
     /// What steps may use; nothing of it shapes what they make.
     pub limits: Limits,
 }
@@ -159,8 +167,20 @@ pub struct StepFailed {
 /// Runs a plan to its end. `program` is this program's file; `work` a folder for the plan's text; `on_line` gets
 /// each line that steps print. A step that fails gives a [`StepFailed`].
 pub fn run(program: &Path, work: &Path, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
-    let mut child = spawn(program, work, plan, Stdio::null())?;
-    wait(&mut child, plan, on_line)
+    let (mut child, events) = spawn(program, work, plan, Stdio::null())?;
+    wait(&mut child, events, plan, on_line, None)
+}
+
+/// As [`run`], while `observer` is told what steps do with files, where the kernel can tell: else it is told nothing.
+pub fn run_observed(
+    program: &Path,
+    work: &Path,
+    plan: &Plan,
+    on_line: &mut dyn FnMut(&str),
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let (mut child, events) = spawn(program, work, &Plan { observed: true, ..plan.clone() }, Stdio::null())?;
+    wait(&mut child, events, plan, on_line, Some(observer))
 }
 
 /// As [`run`], while `feed` writes to the standard input of the step that inherits it.
@@ -170,11 +190,11 @@ pub fn run_fed(
     plan: &Plan,
     feed: impl FnOnce(std::process::ChildStdin) -> Result<()> + Send,
 ) -> Result<()> {
-    let mut child = spawn(program, work, plan, Stdio::piped())?;
+    let (mut child, events) = spawn(program, work, plan, Stdio::piped())?;
     let input = child.stdin.take().context("a pipe to the sandbox")?;
     std::thread::scope(|scope| {
         let feeder = scope.spawn(move || feed(input));
-        let ended = wait(&mut child, plan, &mut |_| {});
+        let ended = wait(&mut child, events, plan, &mut |_| {}, None);
         let written = feeder.join().map_err(|_| anyhow!("the writer to the sandbox panicked"))?;
         // A program that failed closed the pipe: its own words say more than the writer's.
         ended.and(written)
@@ -197,25 +217,34 @@ fn command(program: &Path, work: &Path, plan: &Plan) -> Result<Command> {
     Ok(command)
 }
 
-fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<Child> {
-    command(program, work, plan)?
+/// The first process of a sandbox, and what it tells.
+fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<(Child, UnixStream)> {
+    let (events, theirs) = UnixStream::pair().context("cannot make a socket")?;
+    let child = command(program, work, plan)?
         .stdin(input)
-        .stdout(Stdio::piped())
+        .stdout(OwnedFd::from(theirs))
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start the sandbox with {}", program.display()))
+        .with_context(|| format!("cannot start the sandbox with {}", program.display()))?;
+    Ok((child, events))
 }
 
-fn wait(child: &mut Child, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
+fn wait(
+    child: &mut Child,
+    events: UnixStream,
+    plan: &Plan,
+    on_line: &mut dyn FnMut(&str),
+    observer: Option<&mut dyn Observer>,
+) -> Result<()> {
     let output = child.stderr.take().context("a pipe from the sandbox")?;
-    let events = child.stdout.take().context("a pipe from the sandbox")?;
     let (last, tail) = std::thread::scope(|scope| {
-        let reader = scope.spawn(move || read_events(events));
+        let reader = scope.spawn(move || read_events(events, plan, observer));
         let tail = read_output(output, on_line);
-        (reader.join().unwrap_or(None), tail)
+        (reader.join(), tail)
     });
     let status = child.wait().context("cannot wait for the sandbox")?;
-    match last {
+    let last = last.map_err(|_| anyhow!("the reader of the sandbox panicked"))?;
+    match last? {
         Some(Event::Failed(step, failure)) => {
             let label = plan.steps.get(step).map_or_else(String::new, |s| s.label.clone());
             Err(StepFailed { label, failure, output: tail.trim_end().to_owned() }.into())
@@ -226,9 +255,20 @@ fn wait(child: &mut Child, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result
     }
 }
 
-fn read_events(events: impl Read) -> Option<Event> {
-    let lines = BufReader::new(events).lines().map_while(Result::ok);
-    lines.filter_map(|line| serde_json::from_str(&line).ok()).last()
+/// The last event; meanwhile an observer is told what happens.
+fn read_events(events: UnixStream, plan: &Plan, observer: Option<&mut dyn Observer>) -> Result<Option<Event>> {
+    let last = |events: &mut dyn BufRead| {
+        events.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()).last()
+    };
+    let Some(observer) = observer else { return Ok(last(&mut BufReader::new(events))) };
+    let (first, offered) = observe::take(events.as_fd())?;
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || last(&mut BufReader::new(first.as_slice().chain(events))));
+        if let Some((listener, root)) = offered {
+            observe::observe(plan, listener, root, observer)?;
+        }
+        reader.join().map_err(|_| anyhow!("the reader of the sandbox panicked"))
+    })
 }
 
 /// Passes lines on; gives the last of them. A step's output starts the tail anew at each line of its own making only
