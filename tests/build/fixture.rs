@@ -137,13 +137,7 @@ impl Scene {
 
     /// Makes the small root ask for the last of these packages, which stand in an archive of their own.
     pub fn add_packages(&self, packages: &[Deb]) {
-        let root = self.path("own");
-        let mut suite = Suite::new("own");
-        suite.date = Timestamp::now();
-        for package in packages {
-            suite.add_package(&root, "main/binary-amd64", &package.control_text(), &package.build());
-        }
-        suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
+        let root = self.publish(packages);
         let archive = format!(
             "base: required\npackages: [{}]\narchives:\n  \
              - {{id: own, suites: [own], components: [main], trusted: true, uris: ['file://{}']}}\n",
@@ -152,6 +146,28 @@ impl Scene {
         );
         self.edit("manifests/required.yaml", "base: required\narchives:\n", &archive);
         self.update_lock(REQUIRED);
+    }
+
+    /// Writes the scene's own archive, whose folder it gives.
+    pub fn publish(&self, packages: &[Deb]) -> PathBuf {
+        let root = self.path("own");
+        let mut suite = Suite::new("own");
+        suite.date = Timestamp::now();
+        for package in packages {
+            suite.add_package(&root, "main/binary-amd64", &package.control_text(), &package.build());
+        }
+        suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
+        root
+    }
+
+    /// A scene with the same manifests, locks and packages, in whose store nothing was built.
+    pub fn from_nothing(&self) -> Self {
+        let other = cold().unwrap();
+        for name in ["manifests", "locks", "own"] {
+            let _ = fs::remove_dir_all(other.path(name));
+            copy(&self.path(name), &other.path(name));
+        }
+        other
     }
 
     /// The lock of a manifest.

@@ -112,11 +112,7 @@ fn what_scripts_do_wrong_is_told_and_leaves_nothing() {
     let good = Deb::new(GOOD, "1.0").script("postinst", "#!/bin/sh\necho well > /var/lib/good\n");
     scene.add_packages(&packages.chain([good]).collect::<Vec<_>>());
     let expected = {
-        let other = fixture::cold().unwrap();
-        fixture::copy(&scene.path("own"), &other.path("own"));
-        for name in ["manifests/required.yaml", "locks/required.amd64.lock"] {
-            fs::copy(scene.path(name), other.path(name)).unwrap();
-        }
+        let other = scene.from_nothing();
         digest(&other.build(REQUIRED, &[]).result())
     };
 

@@ -10,6 +10,7 @@ mod fixture;
 mod hostile;
 mod install;
 mod recover;
+mod replay;
 mod same;
 mod settings;
 #[path = "../support/mod.rs"]

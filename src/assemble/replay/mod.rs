@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::digest::{Hasher, Sha256};
 use crate::package::{Residue, Treatment};
 use crate::sandbox::{Call, Need, Observer, Touch};
-use crate::store::{Entry, NewCommit, ObjectReader, ObjectWriter, Store, Tree};
+use crate::store::{Entry, NewCommit, ObjectReader, ObjectWriter, Store, Tree, split};
 
 use super::normalise;
 use library::{Condition, Library, Record};
@@ -129,12 +129,17 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    fn require(&mut self, path: &str, need: Need) -> Result<()> {
-        if let (Some(state), Some(running)) = (&mut self.state, &mut self.at) {
+    /// What the script needs of a path; where nothing is, that the folder is one, and no link to where something might be.
+    fn require(&mut self, mut path: &str, mut need: Need) -> Result<()> {
+        let (Some(state), Some(running)) = (&mut self.state, &mut self.at) else { return Ok(()) };
+        loop {
             let identity = state.identity(path, need)?;
             running.conditions.insert(path.to_owned(), (need, identity));
+            (path, need) = (split(path).0, Need::Kind);
+            if identity != state::nothing() || path.is_empty() || running.conditions.contains_key(path) {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// A run of the build before of this call, all of whose conditions hold.

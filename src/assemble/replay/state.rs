@@ -147,7 +147,7 @@ impl<'a> State<'a> {
         let entry = self.entry(path)?;
         let mut hasher = Hasher::default();
         match &entry {
-            Entry::Absent => hasher.update(b"nothing"),
+            Entry::Absent => return Ok(nothing()),
             Entry::Leaf(leaf) => {
                 hasher.update(b"leaf");
                 match need {
@@ -202,6 +202,11 @@ impl<'a> State<'a> {
         }
         Ok(entries)
     }
+}
+
+/// The identity of nothing.
+pub(super) fn nothing() -> Sha256 {
+    Sha256::from_bytes([0; 32])
 }
 
 fn digest(attributes: &Attributes) -> Sha256 {
