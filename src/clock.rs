@@ -34,6 +34,7 @@ impl Timestamp {
     }
 
     /// The instant at which its month began, in UTC.
+    #[must_use]
     pub fn start_of_month(self) -> Self {
         let first = self.0.to_zoned(jiff::tz::TimeZone::UTC).first_of_month().and_then(|first| first.start_of_day());
         first.map_or(self, |first| Self(first.timestamp()))

@@ -4,13 +4,11 @@
 //! (`compose sandbox-init`, see [`init`]) that builds the namespaces and executes the steps as children of its own
 //! process 1. When that process ends, every process and mount of the sandbox ends with it.
 
-mod calls;
 mod failure;
 mod filter;
 pub mod identity;
 pub mod init;
 mod mounts;
-mod names;
 mod observe;
 mod scratch;
 mod watch;
@@ -264,8 +262,8 @@ fn read_events(events: UnixStream, plan: &Plan, observer: Option<&mut dyn Observ
     let (first, offered) = observe::take(events.as_fd())?;
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || last(&mut BufReader::new(first.as_slice().chain(events))));
-        if let Some((listener, root)) = offered {
-            observe::observe(plan, listener, root, observer)?;
+        if let Some(offer) = offered {
+            observe::observe(plan, offer, observer)?;
         }
         reader.join().map_err(|_| anyhow!("the reader of the sandbox panicked"))
     })

@@ -2,7 +2,7 @@
 
 use libc::{c_int, c_long};
 
-use super::filter;
+use crate::sandbox::filter;
 
 /// What a call does with a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +13,8 @@ pub(super) enum Deed {
     Look,
     /// Opens it, with these flags of open(2).
     Open(u64),
+    /// Opens it, as the struct of openat2(2) at this address says.
+    OpenHow(u64),
     /// Executes it.
     Execute,
     /// Makes it be or not be, or puts something else in its place.
@@ -61,6 +63,8 @@ enum Follow {
     When(usize),
     /// As the flags of open(2) in this argument say, which are its deed, too.
     Flags(usize),
+    /// As the struct that this argument points to says.
+    How(usize),
 }
 
 const fn plain(number: c_long, deed: Deed, name: usize, follow: Follow) -> Row {
@@ -78,7 +82,7 @@ const fn descriptor(number: c_long, deed: Deed) -> Row {
 /// The calls of every architecture. What sets times alone is left out: a root has none.
 const CALLS: &[Row] = &[
     at(libc::SYS_openat, Deed::Open(0), 0, Follow::Flags(2)),
-    at(libc::SYS_openat2, Deed::Unknown, 0, Follow::Always),
+    at(libc::SYS_openat2, Deed::OpenHow(0), 0, Follow::How(2)),
     at(libc::SYS_newfstatat, Deed::Look, 0, Follow::Unless(3)),
     at(libc::SYS_statx, Deed::Look, 0, Follow::Unless(2)),
     at(libc::SYS_faccessat, Deed::Test, 0, Follow::Always),
@@ -159,20 +163,29 @@ pub(super) fn numbers() -> Option<(u32, Vec<u32>)> {
     Some((architecture, numbers))
 }
 
+/// Whether flags have all of these.
+pub(super) fn has(flags: u64, wanted: c_int) -> bool {
+    let wanted = u64::from(wanted.cast_unsigned());
+    flags & wanted == wanted
+}
+
+/// Whether open(2) with these flags follows a link.
+pub(super) fn follows(flags: u64) -> bool {
+    !has(flags, libc::O_NOFOLLOW) && !has(flags, libc::O_CREAT | libc::O_EXCL)
+}
+
 /// The names in a call of this number and these arguments.
 pub(super) fn names(number: c_int, arguments: &[u64; 6]) -> impl Iterator<Item = Named> {
     let rows = CALLS.iter().chain(OLD_CALLS).filter(move |row| row.number == c_long::from(number));
     rows.map(|row| {
-        let has = |argument: usize, flag: c_int| arguments[argument] & u64::from(flag.cast_unsigned()) != 0;
+        let has = |argument: usize, flag: c_int| has(arguments[argument], flag);
         let (follow, deed) = match row.follow {
             Follow::Always => (true, row.deed),
             Follow::Never => (false, row.deed),
             Follow::Unless(flags) => (!has(flags, libc::AT_SYMLINK_NOFOLLOW), row.deed),
             Follow::When(flags) => (has(flags, libc::AT_SYMLINK_FOLLOW), row.deed),
-            Follow::Flags(flags) => {
-                let fixed = has(flags, libc::O_NOFOLLOW) || has(flags, libc::O_CREAT) && has(flags, libc::O_EXCL);
-                (!fixed, Deed::Open(arguments[flags]))
-            }
+            Follow::Flags(flags) => (follows(arguments[flags]), Deed::Open(arguments[flags])),
+            Follow::How(how) => (true, Deed::OpenHow(arguments[how])),
         };
         // Descriptors are ints, whatever stands in the upper half.
         let folder = row.folder.map(|index| arguments[index] as c_int).filter(|folder| *folder != libc::AT_FDCWD);

@@ -1,13 +1,18 @@
 //! Observing what steps do with files: calls that name files wait in the kernel until an [`Observer`] was told of them
-//! (`SECCOMP_RET_USER_NOTIF` in seccomp_unotify(2)). Where scripts run that were observed before, the observer can stand in.
+//! (`SECCOMP_RET_USER_NOTIF` in `seccomp_unotify(2)`). Where scripts run that were observed before, the observer can stand in.
 //!
 //! It is told of names before the calls act. A process with several threads could change a name between the two: what a root
 //! becomes is then still what its scripts make of it, but its observer may have seen another name.
 
+mod calls;
+mod listener;
+mod memory;
+mod names;
+
 use std::ffi::CStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -18,8 +23,10 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
-use super::calls::{self, Deed, Named};
-use super::names::{self, Names};
+use calls::{Deed, Named, has};
+use memory::Memory;
+use names::Names;
+
 use super::{Plan, Step, filter, mounts};
 
 /// Who is told what steps do with files of the root.
@@ -101,8 +108,11 @@ pub(super) fn offer(socket: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A listener, and the root that its calls are about.
+pub(super) type Offer = (OwnedFd, OwnedFd);
+
 /// What process 1 offered: the first byte that it sent, and listener and root if it could.
-pub(super) fn take(socket: BorrowedFd<'_>) -> Result<(Option<u8>, Option<(OwnedFd, OwnedFd)>)> {
+pub(super) fn take(socket: BorrowedFd<'_>) -> Result<(Option<u8>, Option<Offer>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
@@ -116,11 +126,11 @@ pub(super) fn take(socket: BorrowedFd<'_>) -> Result<(Option<u8>, Option<(OwnedF
 }
 
 /// Tells an observer of a plan's steps until all processes have ended. What it fails at ends them.
-pub(super) fn observe(plan: &Plan, listener: OwnedFd, root: OwnedFd, observer: &mut dyn Observer) -> Result<()> {
+pub(super) fn observe(plan: &Plan, (listener, root): Offer, observer: &mut dyn Observer) -> Result<()> {
     observer.enter(root.try_clone()?)?;
     let mut observation =
         Observation { plan, observer, names: Names::new(root.try_clone()?), root, at: At::default(), first: None };
-    kernel::answer_on_the_same_processor(listener.as_fd());
+    listener::answer_on_the_same_processor(listener.as_fd());
     loop {
         let mut polled = [PollFd::new(&listener, PollFlags::IN)];
         match poll(&mut polled, None) {
@@ -130,10 +140,10 @@ pub(super) fn observe(plan: &Plan, listener: OwnedFd, root: OwnedFd, observer: &
             Err(e) => return Err(e).context("cannot wait for the sandbox"),
         }
         // A process that was killed meanwhile waits no more.
-        let Some(notice) = kernel::receive(listener.as_fd())? else { continue };
-        let memory = Memory { process: notice.pid, alive: &|| kernel::is_valid(listener.as_fd(), notice.id) };
+        let Some(notice) = listener::receive(listener.as_fd())? else { continue };
+        let memory = Memory { process: notice.pid, alive: &|| listener::is_valid(listener.as_fd(), notice.id) };
         let answer = observation.hear(&notice, &memory)?;
-        kernel::answer(listener.as_fd(), notice.id, answer)?;
+        listener::answer(listener.as_fd(), notice.id, answer)?;
     }
 }
 
@@ -256,9 +266,10 @@ impl Observation<'_> {
 
     /// Tells the observer of a name; none when it cannot be understood.
     fn tell(&mut self, process: u32, named: &Named, memory: &Memory<'_>) -> Option<()> {
-        let deed = match named.deed {
+        let (deed, follow) = match named.deed {
             Deed::Unknown => return None,
-            deed => deed,
+            Deed::OpenHow(address) => memory.how(address).map(|flags| (Deed::Open(flags), calls::follows(flags)))?,
+            deed => (deed, named.follow),
         };
         let name = match named.address {
             None => String::new(),
@@ -266,30 +277,28 @@ impl Observation<'_> {
             Some(0) => return Some(()),
             Some(address) => String::from_utf8(memory.text(address)?).ok()?,
         };
-        if name.is_empty() {
-            let Some(path) = named.folder.and_then(|folder| Names::of_descriptor(process, Some(folder))) else {
-                return Some(());
-            };
-            self.pass(path, deed);
-            return Some(());
-        }
-        let folder = if name.starts_with('/') { None } else { Names::of_descriptor(process, named.folder) };
-        if folder.is_none() && !name.starts_with('/') {
-            // From a folder that is none of the root's, such as /proc/self.
-            return if name.contains("..") { None } else { Some(()) };
-        }
+        let (folder, name) = match names::descriptor(process, &name) {
+            // Of another process, or through its root.
+            Err(names::Elsewhere) => return None,
+            Ok(Some((descriptor, rest))) => (Names::of_descriptor(process, descriptor), rest),
+            Ok(None) if name.starts_with('/') => (Some(String::new()), name.as_str()),
+            Ok(None) => (Names::of_descriptor(process, named.folder), name.as_str()),
+        };
+        // What is open is no file of the root, such as a pipe, or a folder of /proc.
+        let Some(folder) = folder else { return if name.contains("..") { None } else { Some(()) } };
         if deed == Deed::Execute {
-            self.execute(folder.unwrap_or_default(), name, named.follow);
-            return Some(());
-        }
-        if let Some(meaning) = self.names.resolve(folder.as_deref().unwrap_or_default(), &name, named.follow) {
+            self.execute(folder, name, follow);
+        } else if name.is_empty() {
+            self.pass(folder, deed);
+        } else if let Some(meaning) = self.names.resolve(&folder, name, follow) {
             self.pass_meaning(meaning, deed);
         }
         Some(())
     }
 
     /// A program, and what runs it.
-    fn execute(&mut self, mut folder: String, mut name: String, mut follow: bool) {
+    fn execute(&mut self, mut folder: String, name: &str, mut follow: bool) {
+        let mut name = name.to_owned();
         // Scripts may be run by scripts, so often (`bprm_execve` in Linux).
         for _ in 0..5 {
             let Some(meaning) = self.names.resolve(&folder, &name, follow) else { return };
@@ -318,10 +327,6 @@ impl Observation<'_> {
     }
 }
 
-fn has(flags: u64, flag: libc::c_int) -> bool {
-    flags & u64::from(flag.cast_unsigned()) == u64::from(flag.cast_unsigned())
-}
-
 /// Whether open(2) with these flags writes.
 fn writes(flags: u64) -> bool {
     let modes = [libc::O_WRONLY, libc::O_RDWR, libc::O_TRUNC, libc::O_CREAT];
@@ -331,14 +336,15 @@ fn writes(flags: u64) -> bool {
 fn changes(deed: Deed) -> bool {
     match deed {
         Deed::Open(flags) => writes(flags),
-        Deed::Name | Deed::Move | Deed::Change | Deed::Unknown => true,
+        // Whatever it does.
+        Deed::OpenHow(_) | Deed::Name | Deed::Move | Deed::Change | Deed::Unknown => true,
         Deed::Test | Deed::Look | Deed::Execute => false,
     }
 }
 
 fn need(deed: Deed) -> Need {
     match deed {
-        Deed::Name | Deed::Unknown => Need::Kind,
+        Deed::Name | Deed::Unknown | Deed::OpenHow(_) => Need::Kind,
         Deed::Test => Need::Attributes,
         // What is written keeps owner and mode.
         Deed::Open(flags) if has(flags, libc::O_TRUNC) => Need::Attributes,
@@ -358,151 +364,14 @@ impl Call {
     }
 }
 
-/// The parent of a process, proc_pid_stat(5).
+/// The parent of a process, `proc_pid_stat(5)`.
 fn parent(process: u32) -> Option<u32> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     text[text.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()
-}
-
-/// The memory of a process that waits.
-struct Memory<'a> {
-    process: u32,
-    /// Whether it still waits, so that what was read is its own.
-    alive: &'a dyn Fn() -> bool,
-}
-
-/// The longest text of a process: an argument, execve(2).
-const LONGEST: usize = 128 << 10;
-/// How much is read at a time: names are short, and no page ends within.
-const CHUNK: usize = 256;
-
-impl Memory<'_> {
-    /// The text at an address, without its null byte.
-    fn text(&self, address: u64) -> Option<Vec<u8>> {
-        let mut text = Vec::new();
-        let mut buffer = [0; CHUNK];
-        while text.len() < LONGEST {
-            let at = usize::try_from(address).ok()? + text.len();
-            let length = CHUNK - at % CHUNK;
-            self.read(at, &mut buffer[..length])?;
-            let end = memchr::memchr(0, &buffer[..length]);
-            text.extend(&buffer[..end.unwrap_or(length)]);
-            if end.is_some() {
-                return (self.alive)().then_some(text);
-            }
-        }
-        None
-    }
-
-    fn read(&self, address: usize, buffer: &mut [u8]) -> Option<()> {
-        let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-        let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: buffer.len() };
-        // SAFETY: writes to the buffer only, and no further than it goes.
-        let read =
-            unsafe { libc::process_vm_readv(self.process.cast_signed(), &raw const local, 1, &raw const remote, 1, 0) };
-        (read == buffer.len().cast_signed()).then_some(())
-    }
-
-    /// The texts of a list of addresses that ends with null.
-    fn texts(&self, address: u64) -> Option<Vec<String>> {
-        let mut texts = Vec::new();
-        let mut at = usize::try_from(address).ok()?;
-        loop {
-            let mut word = [0; size_of::<usize>()];
-            self.read(at, &mut word)?;
-            match usize::from_ne_bytes(word) {
-                0 => return Some(texts),
-                text => texts.push(String::from_utf8(self.text(text as u64)?).ok()?),
-            }
-            at += size_of::<usize>();
-        }
-    }
-
-    /// The call of an execve(2) with these arguments; the path stands for the name that the program is given.
-    fn call(&self, arguments: &[u64; 6]) -> Option<Call> {
-        let path = String::from_utf8(self.text(arguments[0])?).ok()?;
-        let given = self.texts(arguments[1])?;
-        let mut environment = self.texts(arguments[2])?;
-        environment.sort();
-        Some(Call { arguments: [path].into_iter().chain(given).collect(), environment })
-    }
-
-    /// Puts another text in the place of one that is at least as long.
-    fn replace(&self, address: u64, text: &str) -> bool {
-        if self.text(address).is_none_or(|old| old.len() < text.len()) {
-            return false;
-        }
-        let bytes = [text.as_bytes(), b"\0"].concat();
-        let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(address as usize), iov_len: bytes.len() };
-        // SAFETY: reads the bytes; what is written belongs to a process of the sandbox.
-        let written = unsafe {
-            libc::process_vm_writev(self.process.cast_signed(), &raw const local, 1, &raw const remote, 1, 0)
-        };
-        written == bytes.len().cast_signed()
-    }
 }
 
 /// Opens a file of a root whose folders are no symbolic links, for reading.
 pub fn open_in(root: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
-}
-
-/// The listener's calls, seccomp_unotify(2).
-mod kernel {
-    use std::os::fd::BorrowedFd;
-
-    use anyhow::{Context, Result};
-    use rustix::ioctl::{Opcode, opcode};
-
-    use super::{Answer, AsRawFd};
-
-    const RECEIVE: Opcode = opcode::read_write::<libc::seccomp_notif>(b'!', 0);
-    const SEND: Opcode = opcode::read_write::<libc::seccomp_notif_resp>(b'!', 1);
-    const IS_VALID: Opcode = opcode::write::<u64>(b'!', 2);
-    const SET_FLAGS: Opcode = opcode::write::<u64>(b'!', 4);
-    /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`
-    const SYNC_WAKE_UP: u64 = 1;
-
-    fn call<T>(listener: BorrowedFd<'_>, code: Opcode, argument: *mut T) -> std::io::Result<()> {
-        // SAFETY: each caller gives what its code asks for.
-        let result = unsafe { libc::ioctl(listener.as_raw_fd(), code as _, argument) };
-        if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
-    }
-
-    /// Saves waking another processor for each call; Linux 6.6.
-    pub fn answer_on_the_same_processor(listener: BorrowedFd<'_>) {
-        let flags: *mut u8 = std::ptr::without_provenance_mut(SYNC_WAKE_UP as usize);
-        let _ = call(listener, SET_FLAGS, flags);
-    }
-
-    /// A call that waits, if one still does.
-    pub fn receive(listener: BorrowedFd<'_>) -> Result<Option<libc::seccomp_notif>> {
-        // SAFETY: plain numbers, which have to be 0.
-        let mut notice: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-        match call(listener, RECEIVE, &raw mut notice) {
-            Ok(()) => Ok(Some(notice)),
-            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => Ok(None),
-            Err(e) => Err(e).context("cannot observe the sandbox"),
-        }
-    }
-
-    /// Whether the process of a notice still waits.
-    pub fn is_valid(listener: BorrowedFd<'_>, mut id: u64) -> bool {
-        call(listener, IS_VALID, &raw mut id).is_ok()
-    }
-
-    pub fn answer(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> Result<()> {
-        let flags = match answer {
-            Answer::GoOn => libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
-            Answer::Done => 0,
-        };
-        let mut response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags };
-        match call(listener, SEND, &raw mut response) {
-            Ok(()) => Ok(()),
-            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            Err(e) => Err(e).context("cannot answer the sandbox"),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Which file of the root a process means by a name, path_resolution(7): symbolic links are followed here, and told.
+//! Which file of the root a process means by a name, `path_resolution(7)`: symbolic links are followed here, and told.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -34,8 +34,40 @@ pub(super) struct Names {
 
 /// Where files are none of a root's: what the kernel shows there is not kept, and the same in every sandbox.
 fn is_outside(path: &str) -> bool {
-    let within = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    ["proc", "sys", "dev"].into_iter().any(within) && !within("dev/shm")
+    ["proc", "sys", "dev"].into_iter().any(|folder| is_within(folder, path)) && !is_within("dev/shm", path)
+}
+
+fn is_within(folder: &str, path: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A name that leads to where this process's own names do not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Elsewhere;
+
+/// A name below /proc or /dev that stands for what a process has open (a descriptor) or is in (none), `proc_pid_fd(5)`, and
+/// what follows it.
+pub(super) fn descriptor(process: u32, name: &str) -> Result<Option<(Option<i32>, &str)>, Elsewhere> {
+    let (owner, rest) = if let Some(rest) = name.strip_prefix("/dev/fd/") {
+        return Ok(number(rest));
+    } else if let Some(rest) = name.strip_prefix("/proc/") {
+        rest.split_once('/').unwrap_or((rest, ""))
+    } else {
+        return Ok(None);
+    };
+    let (what, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    let own = matches!(owner, "self" | "thread-self") || owner.parse() == Ok(process);
+    match what {
+        "fd" if own => Ok(number(rest)),
+        "cwd" if own && !rest.is_empty() => Ok(Some((None, rest))),
+        "fd" | "cwd" | "root" | "task" | "map_files" if !rest.is_empty() => Err(Elsewhere),
+        _ => Ok(None),
+    }
+}
+
+fn number(rest: &str) -> Option<(Option<i32>, &str)> {
+    let (number, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    Some((Some(number.parse().ok()?), rest))
 }
 
 impl Names {
@@ -65,15 +97,14 @@ impl Names {
             Meaning { path: start.to_owned(), ..Meaning::default() }
         } else {
             let key = format!("{start}/{parents}");
-            match self.folders.get(&key) {
-                Some(known) => known.clone(),
-                None => {
-                    let found = self.walk(start, parents, true);
-                    self.involved.extend(found.links.iter().cloned());
-                    self.involve(&found.path);
-                    self.folders.insert(key, found.clone());
-                    found
-                }
+            if let Some(known) = self.folders.get(&key) {
+                known.clone()
+            } else {
+                let found = self.walk(start, parents, true);
+                self.involved.extend(found.links.iter().cloned());
+                self.involve(&found.path);
+                self.folders.insert(key, found.clone());
+                found
             }
         };
         if meaning.stopped.is_some() {
@@ -116,7 +147,7 @@ impl Names {
                 continue;
             }
             let path = join(&meaning.path, &component);
-            if is_outside(&path) {
+            if is_within("proc", &path) || is_within("sys", &path) {
                 return Meaning { path, ..meaning };
             }
             if !rest.is_empty() || follow {
@@ -245,6 +276,20 @@ mod tests {
         let mut names = names(folder.path());
         assert!(["/proc/self/fd/1", "/dev/null", "/sys"].iter().all(|name| names.resolve("", name, true).is_none()));
         assert!(["/dev/shm/x", "/developer"].iter().all(|name| names.resolve("", name, true).is_some()));
+    }
+
+    #[test]
+    fn names_of_what_is_open_mean_that() {
+        assert_eq!(descriptor(7, "/proc/self/fd/3"), Ok(Some((Some(3), ""))));
+        assert_eq!(descriptor(7, "/proc/7/fd/3/etc"), Ok(Some((Some(3), "etc"))));
+        assert_eq!(descriptor(7, "/dev/fd/0"), Ok(Some((Some(0), ""))));
+        assert_eq!(descriptor(7, "/proc/self/cwd/x"), Ok(Some((None, "x"))));
+        assert_eq!(descriptor(7, "/proc/8/fd/3"), Err(Elsewhere));
+        assert_eq!(descriptor(7, "/proc/1/root/etc/passwd"), Err(Elsewhere));
+        assert_eq!(
+            [descriptor(7, "/proc/1/root"), descriptor(7, "/proc/self/stat"), descriptor(7, "/etc")],
+            [Ok(None); 3]
+        );
     }
 
     #[test]
