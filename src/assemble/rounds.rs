@@ -83,7 +83,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
             temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
             steps: vec![step(planner.script, clock(self.lock))],
             interactive: false,
-            observed: false,
+            observer: None,
             limits: Limits { script_time: Some(self.limits.time), ..Limits::default() },
         };
         let mut told = String::new();
@@ -117,7 +117,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
             temporary_files: guards.chain(hooks).collect(),
             steps: Vec::new(),
             interactive: false,
-            observed: false,
+            observer: None,
             limits: Limits {
                 script_time: Some(self.limits.time),
                 script_runner: Some(self.installation.script_runner().to_owned()),

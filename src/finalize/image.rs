@@ -95,7 +95,7 @@ fn plan(store: &Store, lock: &Lock, image: &Path, step: Step) -> Result<Plan> {
         temporary_files: Vec::new(),
         steps: vec![step],
         interactive: false,
-        observed: false,
+        observer: None,
         limits: Limits::default(),
     })
 }

@@ -32,20 +32,19 @@ const ARGUMENT: u32 = if cfg!(target_endian = "big") { 20 } else { 16 };
 
 /// Refuses the calls to this process and all that it starts; it needs `CAP_SYS_ADMIN` in its namespace.
 pub(super) fn refuse() -> Result<()> {
-    load_program(&mut program(), 0).map(drop).context("cannot filter system calls")
+    load_program(&program(), 0).map(drop).context("cannot filter system calls")
 }
 
-/// Has this process and all that it starts wait at these calls until the listener lets them go on; at all calls of other
-/// architectures than this one, too. It needs `CAP_SYS_ADMIN` in its namespace, Linux 5.5, and no listener before it.
-pub(super) fn listen(architecture: u32, numbers: &[u32]) -> std::io::Result<OwnedFd> {
-    let listener = load_program(&mut listening(architecture, numbers), libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+/// Has this process and all that it starts wait at the calls of [`listening`] until the listener lets them go on. It needs `CAP_SYS_ADMIN` in its namespace, Linux 5.5, and no listener before it.
+pub(super) fn listen(program: &[sock_filter]) -> std::io::Result<OwnedFd> {
+    let listener = load_program(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
     // SAFETY: with this flag the call gives a new descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(listener) })
 }
 
-fn load_program(program: &mut [sock_filter], flags: libc::c_ulong) -> std::io::Result<libc::c_int> {
-    let filter = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the kernel copies the program, which lives until then.
+fn load_program(program: &[sock_filter], flags: libc::c_ulong) -> std::io::Result<libc::c_int> {
+    let filter = sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel only copies the program, which lives until then.
     let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
     if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
 }
@@ -63,7 +62,8 @@ pub(super) fn audit_architecture() -> Option<u32> {
 /// The numbers from here on are x32's, which shares an architecture with x86-64.
 const X32: u32 = 0x4000_0000;
 
-fn listening(architecture: u32, numbers: &[u32]) -> Vec<sock_filter> {
+/// The calls of these numbers, and all of other architectures than this one.
+pub(super) fn listening(architecture: u32, numbers: &[u32]) -> Vec<sock_filter> {
     let count = numbers.len() as u8;
     let mut program = vec![load(ARCHITECTURE), jump(architecture, 0, count + 3), load(NUMBER)];
     program.push(sock_filter { jt: count + 1, ..statement(BPF_JMP | BPF_JGE | BPF_K, X32) });

@@ -19,8 +19,8 @@ pub use scratch::Scratch;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -50,8 +50,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Whether the last step owns the terminal.
     pub interactive: bool,
-    /// Whether steps are to be observed.
-    pub observed: bool,
+    /// The descriptor by which process 1 tells who observes the steps, when somebody does.
+    pub observer: Option<RawFd>,
     /// What steps may use; nothing of it shapes what they make.
     pub limits: Limits,
 }
@@ -165,8 +165,8 @@ pub struct StepFailed {
 /// Runs a plan to its end. `program` is this program's file; `work` a folder for the plan's text; `on_line` gets
 /// each line that steps print. A step that fails gives a [`StepFailed`].
 pub fn run(program: &Path, work: &Path, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
-    let (mut child, events) = spawn(program, work, plan, Stdio::null())?;
-    wait(&mut child, events, plan, on_line, None)
+    let mut child = spawn(program, work, plan, Stdio::null())?;
+    wait(&mut child, plan, on_line, None)
 }
 
 /// As [`run`], while `observer` is told what steps do with files, where the kernel can tell: else it is told nothing.
@@ -177,8 +177,11 @@ pub fn run_observed(
     on_line: &mut dyn FnMut(&str),
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let (mut child, events) = spawn(program, work, &Plan { observed: true, ..plan.clone() }, Stdio::null())?;
-    wait(&mut child, events, plan, on_line, Some(observer))
+    let (own, theirs) = observe::pair()?;
+    let told_of = Plan { observer: Some(theirs.as_raw_fd()), ..plan.clone() };
+    let mut child = spawn(program, work, &told_of, Stdio::null())?;
+    drop(theirs);
+    wait(&mut child, plan, on_line, Some((own, observer)))
 }
 
 /// As [`run`], while `feed` writes to the standard input of the step that inherits it.
@@ -188,11 +191,11 @@ pub fn run_fed(
     plan: &Plan,
     feed: impl FnOnce(std::process::ChildStdin) -> Result<()> + Send,
 ) -> Result<()> {
-    let (mut child, events) = spawn(program, work, plan, Stdio::piped())?;
+    let mut child = spawn(program, work, plan, Stdio::piped())?;
     let input = child.stdin.take().context("a pipe to the sandbox")?;
     std::thread::scope(|scope| {
         let feeder = scope.spawn(move || feed(input));
-        let ended = wait(&mut child, events, plan, &mut |_| {}, None);
+        let ended = wait(&mut child, plan, &mut |_| {}, None);
         let written = feeder.join().map_err(|_| anyhow!("the writer to the sandbox panicked"))?;
         // A program that failed closed the pipe: its own words say more than the writer's.
         ended.and(written)
@@ -215,34 +218,43 @@ fn command(program: &Path, work: &Path, plan: &Plan) -> Result<Command> {
     Ok(command)
 }
 
-/// The first process of a sandbox, and what it tells.
-fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<(Child, UnixStream)> {
-    let (events, theirs) = UnixStream::pair().context("cannot make a socket")?;
-    let child = command(program, work, plan)?
+fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<Child> {
+    let mut command = command(program, work, plan)?;
+    if let Some(observer) = plan.observer {
+        // SAFETY: fcntl(2) may be called between fork and exec, and the descriptor is the plan's.
+        unsafe {
+            command.pre_exec(move || {
+                let observer = BorrowedFd::borrow_raw(observer);
+                Ok(rustix::io::fcntl_setfd(observer, rustix::io::FdFlags::empty())?)
+            });
+        }
+    }
+    command
         .stdin(input)
-        .stdout(OwnedFd::from(theirs))
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start the sandbox with {}", program.display()))?;
-    Ok((child, events))
+        .with_context(|| format!("cannot start the sandbox with {}", program.display()))
 }
 
 fn wait(
     child: &mut Child,
-    events: UnixStream,
     plan: &Plan,
     on_line: &mut dyn FnMut(&str),
-    observer: Option<&mut dyn Observer>,
+    observer: Option<(OwnedFd, &mut dyn Observer)>,
 ) -> Result<()> {
     let output = child.stderr.take().context("a pipe from the sandbox")?;
-    let (last, tail) = std::thread::scope(|scope| {
-        let reader = scope.spawn(move || read_events(events, plan, observer));
+    let events = child.stdout.take().context("a pipe from the sandbox")?;
+    let (last, watched, tail) = std::thread::scope(|scope| {
+        let reader = scope.spawn(move || read_events(events));
+        // With its end of the line, an observer that fails ends the sandbox.
+        let watching = observer.map(|(end, to)| scope.spawn(move || observe::observe(plan, &end, to)));
         let tail = read_output(output, on_line);
-        (reader.join(), tail)
+        (reader.join().unwrap_or(None), watching.map(std::thread::ScopedJoinHandle::join), tail)
     });
     let status = child.wait().context("cannot wait for the sandbox")?;
-    let last = last.map_err(|_| anyhow!("the reader of the sandbox panicked"))?;
-    match last? {
+    watched.unwrap_or(Ok(Ok(()))).map_err(|_| anyhow!("the observer of the sandbox panicked"))??;
+    match last {
         Some(Event::Failed(step, failure)) => {
             let label = plan.steps.get(step).map_or_else(String::new, |s| s.label.clone());
             Err(StepFailed { label, failure, output: tail.trim_end().to_owned() }.into())
@@ -253,20 +265,9 @@ fn wait(
     }
 }
 
-/// The last event; meanwhile an observer is told what happens.
-fn read_events(events: UnixStream, plan: &Plan, observer: Option<&mut dyn Observer>) -> Result<Option<Event>> {
-    let last = |events: &mut dyn BufRead| {
-        events.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()).last()
-    };
-    let Some(observer) = observer else { return Ok(last(&mut BufReader::new(events))) };
-    let (first, offered) = observe::take(events.as_fd())?;
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(move || last(&mut BufReader::new(first.as_slice().chain(events))));
-        if let Some(offer) = offered {
-            observe::observe(plan, offer, observer)?;
-        }
-        reader.join().map_err(|_| anyhow!("the reader of the sandbox panicked"))
-    })
+fn read_events(events: impl Read) -> Option<Event> {
+    let lines = BufReader::new(events).lines().map_while(Result::ok);
+    lines.filter_map(|line| serde_json::from_str(&line).ok()).last()
 }
 
 /// Passes lines on; gives the last of them. A step's output starts the tail anew at each line of its own making only

@@ -161,7 +161,7 @@ impl Scene {
     }
 
     /// A scene with the same manifests, locks and packages, in whose store nothing was built.
-    pub fn from_nothing(&self) -> Self {
+    pub fn with_empty_store(&self) -> Self {
         let other = cold().unwrap();
         for name in ["manifests", "locks", "own"] {
             let _ = fs::remove_dir_all(other.path(name));

@@ -112,7 +112,7 @@ fn what_scripts_do_wrong_is_told_and_leaves_nothing() {
     let good = Deb::new(GOOD, "1.0").script("postinst", "#!/bin/sh\necho well > /var/lib/good\n");
     scene.add_packages(&packages.chain([good]).collect::<Vec<_>>());
     let expected = {
-        let other = scene.from_nothing();
+        let other = scene.with_empty_store();
         digest(&other.build(REQUIRED, &[]).result())
     };
 

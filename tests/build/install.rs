@@ -58,7 +58,7 @@ fn packages_are_unpacked_and_configured_as_apt_plans_it() {
     let known = text(&scene, "var/lib/dpkg/status");
     assert!(known.contains(" /etc/old newconffile remove-on-upgrade\n"), "{known}");
 
-    let again = scene.from_nothing();
+    let again = scene.with_empty_store();
     let digest = |line: &str| line.split(' ').next().unwrap().to_owned();
     assert_eq!(digest(&again.build(REQUIRED, &["--format", "tar"]).result()), digest(&line));
 }

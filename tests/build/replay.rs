@@ -69,8 +69,8 @@ fn build(scene: &Scene, eels: Deb) -> Vec<String> {
     }
     let built = fixture_build(scene);
     let digest = |line: &str| line.split(' ').next().unwrap().to_owned();
-    let from_nothing = fixture_build(&scene.from_nothing());
-    assert_eq!(digest(&built.0), digest(&from_nothing.0), "{:?}", built.1);
+    let with_empty_store = fixture_build(&scene.with_empty_store());
+    assert_eq!(digest(&built.0), digest(&with_empty_store.0), "{:?}", built.1);
     built.1
 }
 

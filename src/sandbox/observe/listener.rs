@@ -5,8 +5,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use anyhow::{Context, Result};
 use rustix::ioctl::{Opcode, opcode};
 
-use super::Answer;
-
 const RECEIVE: Opcode = opcode::read_write::<libc::seccomp_notif>(b'!', 0);
 const SEND: Opcode = opcode::read_write::<libc::seccomp_notif_resp>(b'!', 1);
 const IS_VALID: Opcode = opcode::write::<u64>(b'!', 2);
@@ -42,11 +40,9 @@ pub(super) fn is_valid(listener: BorrowedFd<'_>, mut id: u64) -> bool {
     call(listener, IS_VALID, &raw mut id).is_ok()
 }
 
-pub(super) fn answer(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> Result<()> {
-    let flags = match answer {
-        Answer::GoOn => libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
-        Answer::Done => 0,
-    };
+/// Has a call made as if nobody had been told.
+pub(super) fn go_on(listener: BorrowedFd<'_>, id: u64) -> Result<()> {
+    let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
     let mut response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags };
     match call(listener, SEND, &raw mut response) {
         Ok(()) => Ok(()),

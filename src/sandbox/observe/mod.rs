@@ -5,29 +5,24 @@
 //! becomes is then still what its scripts make of it, but its observer may have seen another name.
 
 mod calls;
+mod line;
 mod listener;
 mod memory;
 mod names;
 
-use std::ffi::CStr;
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
 
+use super::{Plan, Step, filter};
 use calls::{Deed, Named, has};
+use line::Message;
+pub(super) use line::{Line, pair};
 use memory::Memory;
 use names::Names;
-
-use super::{Plan, Step, filter, mounts};
 
 /// Who is told what steps do with files of the root.
 pub trait Observer: Send {
@@ -85,75 +80,54 @@ pub struct Touch {
     pub moves: bool,
 }
 
-/// Names that process 1 asks for: whether the next step needs not run, and that a step is over.
-pub(super) const BEGIN: &CStr = c"/.compose/step-begins";
-pub(super) const END: &CStr = c"/.compose/step-ends";
-
-/// Whether process 1's observer says so; without one it never does.
-pub(super) fn ask(name: &CStr) -> bool {
-    rustix::fs::access(name, rustix::fs::Access::EXISTS).is_ok()
-}
-
-/// In process 1: has all calls told of to whoever has the other end of `socket`, as far as the kernel can.
-pub(super) fn offer(socket: BorrowedFd<'_>) -> Result<()> {
-    let root = rustix::fs::open(mounts::ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let listener = calls::numbers().and_then(|(architecture, numbers)| filter::listen(architecture, &numbers).ok());
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors: Vec<BorrowedFd<'_>> = listener.iter().chain([&root]).map(AsFd::as_fd).collect();
-    if listener.is_some() {
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    }
-    sendmsg(socket, &[IoSlice::new(b"\n")], &mut control, SendFlags::empty()).context("cannot be observed")?;
-    Ok(())
-}
-
-/// A listener, and the root that its calls are about.
-pub(super) type Offer = (OwnedFd, OwnedFd);
-
-/// What process 1 offered: the first byte that it sent, and listener and root if it could.
-pub(super) fn take(socket: BorrowedFd<'_>) -> Result<(Option<u8>, Option<Offer>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let mut descriptors = control.drain().flat_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect::<Vec<_>>(),
-        _ => Vec::new(),
-    });
-    let pair = descriptors.next().zip(descriptors.next());
-    Ok(((received.bytes == 1).then_some(byte[0]), pair))
-}
-
-/// Tells an observer of a plan's steps until all processes have ended. What it fails at ends them.
-pub(super) fn observe(plan: &Plan, (listener, root): Offer, observer: &mut dyn Observer) -> Result<()> {
+/// Tells an observer of a plan's steps, of which process 1 tells by `socket`, until it has ended. What the observer fails at
+/// ends the sandbox.
+pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer) -> Result<()> {
+    let (Some(Message::Root), Some(root)) = line::receive(socket)? else { return Ok(()) };
     observer.enter(root.try_clone()?)?;
     let mut observation =
-        Observation { plan, observer, names: Names::new(root.try_clone()?), root, at: At::default(), first: None };
-    listener::answer_on_the_same_processor(listener.as_fd());
+        Observation { plan, observer, names: Names::new(root.try_clone()?), root, at: At::default(), begun: 0 };
+    let mut listener: Option<OwnedFd> = None;
     loop {
-        let mut polled = [PollFd::new(&listener, PollFlags::IN)];
+        let flags = PollFlags::IN;
+        let mut polled: Vec<_> = listener.iter().chain([socket]).map(|fd| PollFd::new(fd, flags)).collect();
         match poll(&mut polled, None) {
-            Ok(_) if polled[0].revents().contains(PollFlags::IN) => {}
-            Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e).context("cannot wait for the sandbox"),
         }
-        // A process that was killed meanwhile waits no more.
-        let Some(notice) = listener::receive(listener.as_fd())? else { continue };
-        let memory = Memory { process: notice.pid, alive: &|| listener::is_valid(listener.as_fd(), notice.id) };
-        let answer = observation.hear(&notice, &memory)?;
-        listener::answer(listener.as_fd(), notice.id, answer)?;
+        let ready: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
+        if let Some(open) = &listener {
+            if ready[0].contains(flags) {
+                observation.attend(open)?;
+                continue;
+            } else if !ready[0].is_empty() {
+                // All processes of the step have ended.
+                listener = None;
+            }
+        }
+        if ready.last().is_none_or(PollFlags::is_empty) {
+            continue;
+        }
+        match line::receive(socket)? {
+            (None, _) => return Ok(()),
+            (Some(Message::Begin), _) => {
+                let answer = if observation.begin()? { Message::Done } else { Message::Run };
+                line::send(socket.as_fd(), answer, None)?;
+            }
+            (Some(Message::Listen), offered) => {
+                if let Some(offered) = &offered {
+                    listener::answer_on_the_same_processor(offered.as_fd());
+                } else {
+                    observation.observer.lose();
+                }
+                listener = offered;
+            }
+            (Some(_), _) => {
+                observation.end_script();
+                line::send(socket.as_fd(), Message::Done, None)?;
+            }
+        }
     }
-}
-
-/// How a waiting call goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Answer {
-    /// As if nobody had been told.
-    GoOn,
-    /// It is not made and gives 0.
-    Done,
 }
 
 /// A plan's steps as far as they were told.
@@ -163,15 +137,13 @@ struct Observation<'a> {
     root: OwnedFd,
     names: Names,
     at: At,
-    /// Process 1, as seen from here.
-    first: Option<u32>,
+    /// How many steps have begun.
+    begun: usize,
 }
 
 /// Where a plan's steps are.
 #[derive(Default)]
 struct At {
-    /// How many steps have begun.
-    begun: usize,
     /// The step's own process, once it has executed its program.
     main: Option<u32>,
     /// Whether a script runs that the observer was told of.
@@ -181,33 +153,48 @@ struct At {
 }
 
 impl Observation<'_> {
-    fn hear(&mut self, notice: &libc::seccomp_notif, memory: &Memory<'_>) -> Result<Answer> {
-        let process = notice.pid;
-        if *self.first.get_or_insert(process) == process {
-            return self.hear_first(notice, memory);
+    /// A step is about to begin: whether the observer stands in for all of it.
+    fn begin(&mut self) -> Result<bool> {
+        self.end_script();
+        let Some(step) = self.plan.steps.get(self.begun) else { return Ok(false) };
+        let runner = self.plan.limits.script_runner.as_ref() == step.command.first();
+        self.begun += 1;
+        self.at = At { main: None, script: !runner, runner };
+        let stands_in = !runner && self.observer.begin(&Call::of(step));
+        if stands_in {
+            self.at.script = false;
+            self.observer.stand_in()?;
         }
+        Ok(stands_in)
+    }
+
+    /// Hears of a call that waits, and lets it go on.
+    fn attend(&mut self, listener: &OwnedFd) -> Result<()> {
+        // A process that was killed meanwhile waits no more.
+        let Some(notice) = listener::receive(listener.as_fd())? else { return Ok(()) };
+        let memory = Memory { process: notice.pid, alive: &|| listener::is_valid(listener.as_fd(), notice.id) };
+        self.hear(&notice, &memory)?;
+        listener::go_on(listener.as_fd(), notice.id)
+    }
+
+    fn hear(&mut self, notice: &libc::seccomp_notif, memory: &Memory<'_>) -> Result<()> {
+        let process = notice.pid;
         let foreign = filter::audit_architecture() != Some(notice.data.arch);
         let mut deeds = calls::names(notice.data.nr, &notice.data.args).peekable();
         let executes = !foreign && deeds.peek().is_some_and(|named| named.deed == Deed::Execute);
-        if executes && self.at.main.is_none() {
-            self.at.main = Some(process);
-        } else if self.at.main.is_none() {
-            // The step's process on its way to its program.
-            return Ok(Answer::GoOn);
-        }
+        let main = *self.at.main.get_or_insert(process);
         if self.at.runner {
-            if self.at.main == Some(process) {
+            if main == process {
                 self.end_script();
-            } else if executes && !self.at.script && parent(process) == self.at.main {
-                let alone = self.alone();
+            } else if executes && !self.at.script && parent(process) == Some(main) {
+                let alone = alone(main);
                 let call = memory.call(&notice.data.args);
                 if let Some(call) = &call
                     && self.observer.begin(call)
                     && alone
                     && memory.replace(notice.data.args[0], NOTHING)
                 {
-                    self.observer.stand_in()?;
-                    return Ok(Answer::GoOn);
+                    return self.observer.stand_in();
                 }
                 self.at.script = true;
                 if call.is_none() || !alone {
@@ -217,7 +204,7 @@ impl Observation<'_> {
         }
         if foreign || deeds.peek().is_none() {
             self.observer.lose();
-            return Ok(Answer::GoOn);
+            return Ok(());
         }
         for named in deeds {
             // What the runner of scripts looks at is its own affair.
@@ -225,43 +212,16 @@ impl Observation<'_> {
                 self.observer.lose();
             }
         }
-        Ok(Answer::GoOn)
-    }
-
-    fn hear_first(&mut self, notice: &libc::seccomp_notif, memory: &Memory<'_>) -> Result<Answer> {
-        let names = calls::names(notice.data.nr, &notice.data.args);
-        let asked: Vec<Vec<u8>> = names.filter_map(|named| memory.text(named.address?)).collect();
-        let is = |name: &CStr| asked.iter().any(|asked| asked == name.to_bytes());
-        if is(BEGIN) {
-            self.end_script();
-            let Some(step) = self.plan.steps.get(self.at.begun) else { return Ok(Answer::GoOn) };
-            let runner = self.plan.limits.script_runner.as_ref() == step.command.first();
-            self.at = At { begun: self.at.begun + 1, main: None, script: !runner, runner };
-            if !runner && self.observer.begin(&Call::of(step)) {
-                self.at.script = false;
-                self.observer.stand_in()?;
-                return Ok(Answer::Done);
-            }
-        } else if is(END) {
-            self.end_script();
-        }
-        Ok(Answer::GoOn)
+        Ok(())
     }
 
     fn end_script(&mut self) {
         if std::mem::take(&mut self.at.script) {
-            if self.at.runner && !self.alone() {
+            if self.at.runner && !self.at.main.is_some_and(alone) {
                 self.observer.lose();
             }
             self.observer.end();
         }
-    }
-
-    /// Whether no process runs but process 1 and the step's own.
-    fn alone(&self) -> bool {
-        let Some(first) = self.first else { return false };
-        let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
-        children.split_whitespace().map(str::parse).eq([Ok(self.at.main.unwrap_or_default())])
     }
 
     /// Tells the observer of a name; none when it cannot be understood.
@@ -362,6 +322,13 @@ impl Call {
         let environment = step.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         Self { arguments: step.command.clone(), environment }
     }
+}
+
+/// Whether process 1 of the sandbox has no process but this one, the step's own, and those that it waits for.
+fn alone(main: u32) -> bool {
+    let Some(first) = parent(main) else { return false };
+    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
+    children.split_whitespace().map(str::parse).eq([Ok(main)])
 }
 
 /// The parent of a process, `proc_pid_stat(5)`.

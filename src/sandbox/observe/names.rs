@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::mounts;
+use crate::sandbox::mounts;
 
 /// As many links as Linux follows in one name.
 const MOST_LINKS: usize = 40;
@@ -236,7 +236,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("usr/bin")).unwrap();
-        fs::write(root.join("usr/bin/dash"), "").unwrap();
+        File::create(root.join("usr/bin/dash")).unwrap();
         symlink("usr/bin", root.join("bin")).unwrap();
         symlink("dash", root.join("usr/bin/sh")).unwrap();
         symlink("/bin/sh", root.join("usr/shell")).unwrap();
@@ -299,7 +299,7 @@ mod tests {
         let found = interpreter(&root, own.to_str().unwrap().trim_start_matches('/')).unwrap();
         assert!(found.contains("/ld-") || found.contains("/ld64."), "{found}");
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("x"), "#! /bin/sh -e\n").unwrap();
+        crate::durable::write(&folder.path().join("x"), b"#! /bin/sh -e\n").unwrap();
         let root: OwnedFd = File::open(folder.path()).unwrap().into();
         assert_eq!(interpreter(&root, "x").as_deref(), Some("/bin/sh"));
     }
