@@ -35,7 +35,7 @@ use crate::timing;
 use merge::Merger;
 
 /// Part of every key; to be raised when the same inputs give another tree than before.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";

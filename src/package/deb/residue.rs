@@ -40,7 +40,14 @@ pub(super) const RESIDUE: &[Residue] = &[
     renew("etc/ssh/ssh_host_*", "is a secret", &HOST_KEYS),
     renew("etc/ssl/private/ssl-cert-snakeoil.key", "is a secret", &CERTIFICATE),
     renew("etc/ssl/certs/ssl-cert-snakeoil.pem", "belongs to a secret", &CERTIFICATE),
+    renew("etc/bind/rndc.key", "is a secret", &CONTROL_KEY),
+    renew("var/lib/rabbitmq/.erlang.cookie", "is a secret", &COOKIE),
+    renew("etc/nvme/hostnqn", "identifies a machine", &NVME_HOST),
+    renew("etc/nvme/hostid", "identifies a machine", &NVME_HOST),
+    renew("etc/iscsi/initiatorname.iscsi", "identifies a machine", &INITIATOR),
+    renew("etc/freeradius/3.0/certs/dh", "is random", &DH_PARAMETERS),
     renew("var/lib/postgresql/*/main/*", "identifies a database cluster, and has times", &CLUSTER),
+    renew("var/lib/mysql/*", "identifies a database server, and has times", &DATABASES),
 ];
 
 /// As openssh-server's postinst script does for the keys that it wants.
@@ -73,6 +80,68 @@ const CLUSTER: Renewal = Renewal {
             --auth-local=peer --auth-host=scram-sha-256 --no-instructions --locale="$${locale:-C.UTF-8}"; \
         rm "$$data/postgresql.conf" "$$data/pg_hba.conf" "$$data/pg_ident.conf"; \
     done'"#,
+};
+
+/// As bind9's postinst script does; the folder is of BIND's group, and so is what is made in it.
+const CONTROL_KEY: Renewal = Renewal {
+    unit: "compose-bind-control-key",
+    description: "the key by which BIND is controlled",
+    done: "/etc/bind/rndc.key",
+    command: "/bin/sh -ec 'rndc-confgen -a -u bind; chmod 640 /etc/bind/rndc.key'",
+};
+
+/// As rabbitmq-server's postinst script does.
+const COOKIE: Renewal = Renewal {
+    unit: "compose-rabbitmq-cookie",
+    description: "the secret of RabbitMQ's nodes",
+    done: "/var/lib/rabbitmq/.erlang.cookie",
+    command: r"/bin/sh -ec ' \
+    cookie=/var/lib/rabbitmq/.erlang.cookie; \
+    (umask 077; openssl rand -base64 -out $$cookie 42); \
+    chown rabbitmq:rabbitmq $$cookie; \
+    chmod 400 $$cookie'",
+};
+
+/// As nvme-cli's postinst script does.
+const NVME_HOST: Renewal = Renewal {
+    unit: "compose-nvme-host",
+    description: "the name and identifier of an NVMe host",
+    done: "/etc/nvme/hostid",
+    command: "/bin/sh -ec 'nvme gen-hostnqn > /etc/nvme/hostnqn; uuidgen > /etc/nvme/hostid'",
+};
+
+/// As open-iscsi's postinst script does.
+const INITIATOR: Renewal = Renewal {
+    unit: "compose-iscsi-initiator",
+    description: "the name of an iSCSI initiator",
+    done: "/etc/iscsi/initiatorname.iscsi",
+    command: r#"/bin/sh -ec ' \
+    umask 077; \
+    name="$$(iscsi-iname -p iqn.1993-08.org.debian:01)"; \
+    echo "InitiatorName=$$name" > /etc/iscsi/initiatorname.iscsi'"#,
+};
+
+/// As freeradius-config's postinst script does, with the owner and mode that freeradius' gives.
+const DH_PARAMETERS: Renewal = Renewal {
+    unit: "compose-freeradius-dh",
+    description: "Diffie-Hellman parameters for FreeRADIUS",
+    done: "/etc/freeradius/3.0/certs/dh",
+    command: r"/bin/sh -ec ' \
+    file=/etc/freeradius/3.0/certs/dh; \
+    (umask 077; openssl dhparam -out $$file 1024); \
+    chown freerad:freerad $$file; \
+    chmod 640 $$file'",
+};
+
+/// As mariadb-server's postinst script does, which leaves a mark of the version beside the data.
+const DATABASES: Renewal = Renewal {
+    unit: "compose-mariadb-databases",
+    description: "the databases that MariaDB itself needs",
+    done: "/var/lib/mysql/mysql",
+    command: r#"/bin/sh -ec ' \
+    mariadb-install-db --rpm --cross-bootstrap --user=mysql --disable-log-bin --skip-test-db; \
+    version="$$(mariadbd --version | sed -nE "s/.* Ver ([0-9]+[.][0-9]+)[.].*/\\1/p")"; \
+    touch "/var/lib/mysql/debian-$$version.flag"'"#,
 };
 
 const fn remove(path: &'static str, why: &'static str) -> Residue {
