@@ -68,7 +68,7 @@ fn what_images_do_not_ship_is_made_at_the_first_boot() {
     let list = run(Command::new("tar").arg("-tf").arg(scene.output("server", "tar"))).result();
     let of = |part: &str| list.lines().filter(|path| path.contains(part)).collect::<Vec<_>>();
     let made =
-        ["bind/rndc.key", "etc/nvme/host", "iscsi/initiatorname", "ssh_host_", "snakeoil", "postgresql/17/main/"];
+        ["bind/rndc.key", "etc/nvme/host", "iscsi/initiatorname", "ssh_host_", "snakeoil", "lib/postgresql/17/main/"];
     assert_eq!(made.map(of).concat(), [""; 0]);
     let units =
         ["bind-control-key", "iscsi-initiator", "nvme-host", "postgresql-cluster", "ssh-host-keys", "ssl-certificate"];

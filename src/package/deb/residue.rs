@@ -15,6 +15,7 @@ pub(super) const RESIDUE: &[Residue] = &[
     remove("var/log/bootstrap.log", "has times"),
     remove("var/log/fontconfig.log", "tells of caches that are removed"),
     remove("var/log/apt/*", "has times"),
+    remove("var/log/munin/munin-node-configure.log", "has times"),
     remove("var/lib/dkms/*/*/*/*/log/make.log", "has times"),
     remove("var/lib/texmf/web2c/updmap.log", "has times"),
     remove(
