@@ -191,10 +191,21 @@ mod tests {
         assert_eq!(sort_listing(listing.as_bytes(), date).unwrap(), sorted.as_bytes());
         assert_eq!(sort_listing(sorted.as_bytes(), date).unwrap(), sorted.as_bytes());
     }
+
     #[test]
     fn settings_are_sorted_below_their_comment() {
         let date = Timestamp::from_seconds(0).unwrap();
         let sorted = sort_settings(b"# z\n# a\nMixedMap b\nMap c\nMap a\n", date).unwrap();
         assert_eq!(sorted, b"# z\n# a\nMap a\nMap c\nMixedMap b\n");
+    }
+
+    /// systemd.service(5): a `$` or `%` that the shell or a program is to see is written twice.
+    #[test]
+    fn what_units_run_is_quoted_for_systemd() {
+        for Renewal { unit, command, .. } in RESIDUE.iter().filter_map(|row| row.renewal) {
+            assert!(unit.starts_with("compose-"), "{unit}");
+            let rest = command.replace("$$", "").replace("%%", "");
+            assert!(command.starts_with('/') && !rest.contains(['$', '%']), "{unit}: {command}");
+        }
     }
 }
