@@ -47,6 +47,7 @@ pub(super) const RESIDUE: &[Residue] = &[
     renew("etc/nvme/hostid", "identifies a machine", &NVME_HOST),
     renew("etc/iscsi/initiatorname.iscsi", "identifies a machine", &INITIATOR),
     renew("etc/freeradius/3.0/certs/dh", "is random", &DH_PARAMETERS),
+    renew("etc/aliases.db", "has times and inode numbers", &ALIASES),
     renew("var/lib/postgresql/*/main/*", "identifies a database cluster, and has times", &CLUSTER),
     renew("var/lib/mysql/*", "identifies a database server, and has times", &DATABASES),
 ];
@@ -132,6 +133,14 @@ const DH_PARAMETERS: Renewal = Renewal {
     (umask 077; openssl dhparam -out $$file 1024); \
     chown freerad:freerad $$file; \
     chmod 640 $$file'",
+};
+
+/// As postfix's postinst script does.
+const ALIASES: Renewal = Renewal {
+    unit: "compose-mail-aliases",
+    description: "the table of mail aliases",
+    done: "/etc/aliases.db",
+    command: "/usr/bin/newaliases",
 };
 
 /// As mariadb-server's postinst script does, which leaves a mark of the version beside the data.
