@@ -170,14 +170,15 @@ const fn rewrite(path: &'static str, why: &'static str, how: fn(&[u8], Timestamp
 /// begin with their folder's line; the first one has a comment ahead of it.
 fn sort_listing(listing: &[u8], _: Timestamp) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(listing).ok()?;
-    let mut folders: Vec<Vec<&str>> = text.trim_end().split("\n\n").map(|folder| folder.lines().collect()).collect();
+    let (text, end) = text.split_at(text.trim_end().len());
+    let mut folders: Vec<Vec<&str>> = text.split("\n\n").map(|folder| folder.lines().collect()).collect();
     for lines in &mut folders {
         let head = lines.iter().take_while(|line| line.starts_with('%') || line.ends_with(':')).count();
         lines[head..].sort_unstable();
     }
     folders[1..].sort_unstable();
-    let folders: Vec<String> = folders.iter().map(|lines| lines.join("\n") + "\n").collect();
-    Some(folders.join("\n").into_bytes())
+    let folders: Vec<String> = folders.iter().map(|lines| lines.join("\n")).collect();
+    Some((folders.join("\n\n") + end).into_bytes())
 }
 
 /// Lines that say one thing each, in order below the comment ahead of them (update-fmtutil(8), update-updmap(8)).
@@ -195,8 +196,8 @@ mod tests {
     #[test]
     fn a_listing_is_sorted_by_folder_and_file() {
         let date = Timestamp::from_seconds(0).unwrap();
-        let listing = "% ls-R\n./:\n.:\nweb\nls-R\n\n./web/b:\n2\n1\n\n./web:\nb\na\n\n./web/a:\n3\n";
-        let sorted = "% ls-R\n./:\n.:\nls-R\nweb\n\n./web/a:\n3\n\n./web/b:\n1\n2\n\n./web:\na\nb\n";
+        let listing = "% ls-R\n./:\n.:\nweb\nls-R\n\n./web/b:\n2\n1\n\n./web:\nb\na\n\n./web/a:\n3\n\n";
+        let sorted = "% ls-R\n./:\n.:\nls-R\nweb\n\n./web/a:\n3\n\n./web/b:\n1\n2\n\n./web:\na\nb\n\n";
         assert_eq!(sort_listing(listing.as_bytes(), date).unwrap(), sorted.as_bytes());
         assert_eq!(sort_listing(sorted.as_bytes(), date).unwrap(), sorted.as_bytes());
     }
