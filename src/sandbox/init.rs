@@ -18,6 +18,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 use super::failure::{Failure, How};
 use super::filter;
 use super::mounts::{self, outside};
+use super::network;
 use super::observe::Line;
 use super::watch::{self, Watch};
 use super::{Event, Input, Plan, Root, Step, TemporaryFile};
@@ -141,6 +142,7 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<SetUp<'a>> {
     let _ = fs::OpenOptions::new().write(true).open("/proc/self/oom_score_adj").and_then(|mut f| f.write_all(b"1000"));
     rustix::thread::set_thread_groups(&[])?;
     rustix::system::sethostname(b"localhost")?;
+    network::start_loopback()?;
     mounts::make_private()?;
     let changes = match &plan.root {
         Root::Overlay { upper, .. } => Some(fs::File::open(upper).context("cannot open the folder of changes")?),

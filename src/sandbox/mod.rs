@@ -9,6 +9,7 @@ mod filter;
 pub mod identity;
 pub mod init;
 mod mounts;
+mod network;
 mod observe;
 mod scratch;
 mod watch;
