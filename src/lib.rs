@@ -13,6 +13,7 @@
 //! | [`import`]   | package files                | one ref per package             | store              |
 //! | [`assemble`] | package refs                 | a configured tree               | store, sandbox     |
 //! | [`finalize`] | a tree                       | `root.img` and other outputs    | output folder      |
+//! | [`publish`]  | `root.img`                   | a template package              | output folder      |
 //!
 //! Things the stages use: [`package`] (what the package formats' manuals say), [`store`] (the ostree
 //! repository), [`sandbox`] (namespaces), and the small modules at the end of the list.
@@ -28,12 +29,14 @@ pub mod import;
 pub mod lock;
 pub mod manifest;
 pub mod package;
+pub mod publish;
 pub mod resolve;
 pub mod sandbox;
 pub mod source;
 pub mod store;
 
 pub mod arch;
+pub mod artifact;
 pub mod clock;
 pub mod digest;
 pub mod durable;

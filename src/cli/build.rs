@@ -1,18 +1,22 @@
 //! `compose build`: the pipeline from lock to outputs.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
 use clap::{Args, ValueEnum};
 use compose::arch::Architecture;
+use compose::artifact::Artifact;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
-use compose::finalize::{self, Artifact};
+use compose::finalize;
 use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
 use compose::progress::Progress;
+use compose::publish::{self, Signer};
+use compose::run_folder::RunFolder;
 use compose::store::{Store, Tree};
 use compose::timing::{Part, Spent};
 use compose::{assemble, fetch};
@@ -36,6 +40,23 @@ pub struct Arguments {
     /// Folder of outputs
     #[arg(long, value_name = "DIR", default_value = "out")]
     output: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+/// Who signs Qubes template packages, in the options of a build.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Signing {
+    /// Sign the Qubes template package with this secret key
+    #[arg(long = "sign-key", value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Sign it with this key of gpg's
+    #[arg(long = "sign-gpg-key", value_name = "FINGERPRINT")]
+    gpg_key: Option<String>,
+    /// Sign it by a command that reads data and prints a detached signature
+    #[arg(long = "sign-command", value_name = "COMMAND")]
+    command: Option<String>,
 }
 
 /// An output's form, as the command line spells it.
@@ -44,6 +65,7 @@ enum Format {
     #[value(name = "root.img")]
     RootImg,
     Tar,
+    QubesTemplate,
     Ostree,
 }
 
@@ -52,6 +74,7 @@ impl From<Format> for OutputFormat {
         match format {
             Format::RootImg => Self::RootImg,
             Format::Tar => Self::Tar,
+            Format::QubesTemplate => Self::QubesTemplate,
             Format::Ostree => Self::Ostree,
         }
     }
@@ -71,11 +94,42 @@ impl Arguments {
 
     /// The outputs asked for.
     pub fn formats(&self, manifest: &Manifest) -> Vec<OutputFormat> {
-        match self.format.as_slice() {
+        let mut formats = match self.format.as_slice() {
             [] => manifest.outputs.clone(),
             some => some.iter().copied().map(Into::into).collect(),
-        }
+        };
+        // What is made of an image comes after it, so that it can take the one that is there.
+        formats.sort_by_key(|format| *format == OutputFormat::QubesTemplate);
+        formats
     }
+
+    /// Who signs packages.
+    pub fn signer(&self) -> Result<Option<Signer>> {
+        let Signing { key, gpg_key, command } = &self.signing;
+        signer(key.as_deref(), gpg_key.as_deref(), command.as_deref())
+    }
+
+    /// The options that let another run of this program sign likewise, whatever its working directory.
+    pub fn signing_options(&self) -> Result<Vec<OsString>> {
+        let Signing { key, gpg_key, command } = &self.signing;
+        let key = key.as_ref().map(|key| absolute(key).map(PathBuf::into_os_string)).transpose()?;
+        let options = [
+            ("--sign-key", key),
+            ("--sign-gpg-key", gpg_key.as_ref().map(OsString::from)),
+            ("--sign-command", command.as_ref().map(OsString::from)),
+        ];
+        Ok(options.into_iter().filter_map(|(name, value)| Some([name.into(), value?])).flatten().collect())
+    }
+}
+
+/// The one signer of these that is given.
+pub fn signer(key: Option<&Path>, gpg_key: Option<&str>, command: Option<&str>) -> Result<Option<Signer>> {
+    Ok(match (key, gpg_key, command) {
+        (Some(key), ..) => Some(Signer::load_key(key)?),
+        (_, Some(fingerprint), _) => Some(Signer::gpg_key(fingerprint)?),
+        (.., Some(command)) => Some(Signer::Command(command.to_owned())),
+        _ => None,
+    })
 }
 
 /// Runs the command.
@@ -183,7 +237,8 @@ pub fn build(
     store: &Store,
 ) -> Result<Built> {
     let program = settings::program()?;
-    let output = std::path::absolute(&arguments.output).context("the output folder")?;
+    let output = absolute(&arguments.output).context("the output folder")?;
+    let signer = arguments.signer()?;
     let mut summary = Summary::default();
 
     let (commit, mut tree) = configure(store, manifest, lock, settings, &mut summary)?;
@@ -192,12 +247,12 @@ pub fn build(
     let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
     for format in arguments.formats(manifest) {
-        if format == OutputFormat::RootImg && finalize::is_due(&request, format)? {
+        if format.needs_image() && is_due(&request, format, signer.as_ref())? {
             let packages: Vec<_> = lock.tools.iter().collect();
             summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
         }
-        let finalize = || finalize::run(&request, format, &mut tree, &settings.terminal);
-        let artifact = summary.time("finalize", || store.timings().alone(Part::Image, finalize))?;
+        let write = || write(&request, format, signer.as_ref(), &mut tree, settings);
+        let artifact = summary.time("finalize", || store.timings().alone(Part::Image, write))?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     summary.tell(manifest, lock, &artifacts, template, settings);
@@ -209,6 +264,50 @@ pub fn build(
         ));
     }
     Ok(Built { commit, artifacts })
+}
+
+/// Writes one output, unless it stands; nothing for those that are no files.
+pub fn write(
+    request: &finalize::Request<'_>,
+    format: OutputFormat,
+    signer: Option<&Signer>,
+    tree: &mut Option<Tree>,
+    settings: &Settings,
+) -> Result<Option<Artifact>> {
+    if format != OutputFormat::QubesTemplate {
+        return finalize::run(request, format, tree, &settings.terminal);
+    }
+    let package = package(request, signer)?;
+    if let Some(standing) = publish::standing(&package)? {
+        return Ok(Some(standing));
+    }
+    std::fs::create_dir_all(request.folder).with_context(|| format!("cannot create {}", request.folder.display()))?;
+    let image = finalize::standing(request, OutputFormat::RootImg)?;
+    let temporary;
+    let image = if let Some(image) = image {
+        image.path
+    } else {
+        temporary = RunFolder::new(request.folder, ".compose-")?;
+        let image = temporary.path().join("root.img");
+        finalize::write_image(request, tree, &image)?;
+        image
+    };
+    publish::run(&package, &image, &settings.terminal).map(Some)
+}
+
+/// Whether [`write`] would have to write this output.
+fn is_due(request: &finalize::Request<'_>, format: OutputFormat, signer: Option<&Signer>) -> Result<bool> {
+    let standing = match format {
+        OutputFormat::QubesTemplate => publish::standing(&package(request, signer)?)?,
+        other => finalize::standing(request, other)?,
+    };
+    Ok(standing.is_none())
+}
+
+fn package<'a>(request: &finalize::Request<'a>, signer: Option<&'a Signer>) -> Result<publish::Request<'a>> {
+    let image = finalize::identity(request, OutputFormat::RootImg)?;
+    let finalize::Request { store, manifest, lock, folder, .. } = *request;
+    Ok(publish::Request { store, manifest, lock, image, signer, threads: rayon::current_num_threads(), folder })
 }
 
 /// What is told at the end.

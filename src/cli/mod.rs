@@ -8,6 +8,7 @@ mod graph;
 mod manifests;
 mod settings;
 mod shell;
+mod sign;
 mod store;
 mod terminal;
 mod update_lock;
@@ -43,6 +44,7 @@ enum Command {
     Graph(graph::Arguments),
     CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
+    Sign(sign::Arguments),
     Store(store::Arguments),
     /// The first process of a sandbox; started by compose itself
     #[command(hide = true)]
@@ -109,6 +111,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::Graph(a) => graph::run(a, &settings),
         Command::CheckArchive(a) => check_archive::run(a, &settings),
         Command::Shell(a) => shell::run(a, &settings),
+        Command::Sign(a) => sign::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),
         Command::SandboxInit { .. } => Ok(Answer::Yes),
     }

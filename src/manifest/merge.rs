@@ -96,6 +96,7 @@ impl<'a> Merge<'a> {
         override_with(&mut single.image.size, typed.image.size);
         override_with(&mut single.image.slack, typed.image.slack);
         override_with(&mut single.image.label, typed.image.label);
+        single.template.merge(typed.template);
 
         append(&mut self.architectures, typed.architectures);
         append(&mut self.foreign_architectures, typed.foreign_architectures);
@@ -424,6 +425,13 @@ impl<'a> Merge<'a> {
             self.outputs.push(OutputFormat::RootImg);
         }
         let image = single.image;
+        let named = single.template.name.as_ref().map_or(name.number, |name| name.number);
+        let template = single.template.finish(&name.value).map_err(|why| self.sources.mistake::<Typed>(named, why))?;
+        if template.is_none() && self.outputs.contains(&OutputFormat::QubesTemplate) {
+            return Err(
+                missing(path, "template: version", "the Qubes release the package is for, such as `4.3.0`").into()
+            );
+        }
         let mut manifest = Manifest {
             name: name.value,
             format: format.value,
@@ -445,6 +453,7 @@ impl<'a> Merge<'a> {
                 slack: image.slack.map_or(128 << 20, |s| s.value.0),
                 label: image.label.map_or_else(|| "root".to_owned(), |l| l.value),
             },
+            template,
             tools: Tools { archives: self.tools },
             path: path.to_owned(),
             digest: Sha256::of(b""),

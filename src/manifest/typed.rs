@@ -7,6 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 use super::located::Located;
+use super::template::TypedTemplate;
 use super::words::{Mode, Size};
 use super::{Base, HookPoint, OutputFormat};
 use crate::arch::Architecture;
@@ -38,6 +39,7 @@ pub struct Typed {
     pub hooks: Vec<TypedHook>,
     pub outputs: Vec<Located<OutputFormat>>,
     pub image: TypedImage,
+    pub template: TypedTemplate,
     pub tools: TypedTools,
 }
 

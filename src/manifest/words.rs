@@ -35,7 +35,13 @@ impl Word for Format {
 
 impl Word for OutputFormat {
     fn from_word(word: &str) -> Result<Self, String> {
-        pick("output", word, &[("root.img", Self::RootImg), ("tar", Self::Tar), ("ostree", Self::Ostree)])
+        let table = [
+            ("root.img", Self::RootImg),
+            ("tar", Self::Tar),
+            ("qubes-template", Self::QubesTemplate),
+            ("ostree", Self::Ostree),
+        ];
+        pick("output", word, &table)
     }
 }
 

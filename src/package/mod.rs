@@ -4,6 +4,7 @@
 mod changelog;
 pub mod deb;
 mod install;
+pub mod rpm;
 pub mod universe;
 
 use std::collections::BTreeMap;
