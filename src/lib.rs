@@ -12,6 +12,7 @@
 //! | [`fetch`]    | a lock                       | verified package files          | network, store     |
 //! | [`import`]   | package files                | one ref per package             | store              |
 //! | [`assemble`] | package refs                 | a configured tree               | store, sandbox     |
+//! | [`check`]    | a configured tree            | what is wrong with it           | nothing            |
 //! | [`finalize`] | a tree                       | `root.img` and other outputs    | output folder      |
 //! | [`publish`]  | `root.img`                   | a template package              | output folder      |
 //!
@@ -22,6 +23,7 @@
 //! [`clock`]: the command line hands it everything it needs.
 
 pub mod assemble;
+pub mod check;
 pub mod diff;
 pub mod fetch;
 pub mod finalize;

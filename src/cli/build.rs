@@ -10,6 +10,7 @@ use compose::arch::Architecture;
 use compose::artifact::Artifact;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
+use compose::error::Hint;
 use compose::finalize;
 use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
@@ -19,7 +20,7 @@ use compose::publish::{self, Signer};
 use compose::run_folder::RunFolder;
 use compose::store::{Store, Tree};
 use compose::timing::{Part, Spent};
-use compose::{assemble, fetch};
+use compose::{assemble, check, fetch};
 
 use super::fetch::fetch_files;
 use super::manifests::{architectures, one_architecture};
@@ -186,7 +187,7 @@ pub fn obtain(
 }
 
 /// The commit of the configured tree, and the tree itself when it had to be made.
-fn configure(
+pub fn configure(
     store: &Store,
     manifest: &Manifest,
     lock: &Lock,
@@ -246,8 +247,13 @@ pub fn build(
 
     let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
+    let mut checked = false;
     for format in arguments.formats(manifest) {
         if format.needs_image() && is_due(&request, format, signer.as_ref())? {
+            if !checked {
+                check_tree(&request, &mut tree, settings)?;
+                checked = true;
+            }
             let packages: Vec<_> = lock.tools.iter().collect();
             summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
         }
@@ -264,6 +270,23 @@ pub fn build(
         ));
     }
     Ok(Built { commit, artifacts })
+}
+
+/// Refuses trees that no image is to be written of; tells what else was found.
+fn check_tree(request: &finalize::Request<'_>, tree: &mut Option<Tree>, settings: &Settings) -> Result<()> {
+    let findings = check::run(&request.store.reader(), finalize::read_tree(request, tree)?, request.manifest)?;
+    let (bad, rest): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.forbids());
+    for finding in rest {
+        let told = finding.told();
+        match finding.silenced {
+            Some(_) => told.iter().for_each(|line| settings.terminal.detail(line)),
+            None => told.iter().for_each(|line| settings.terminal.note(line)),
+        }
+    }
+    let Some(first) = bad.first() else { return Ok(()) };
+    let told: Vec<String> = bad.iter().flat_map(|finding| finding.told()).collect();
+    Err(anyhow!("the tree is not one to make an image of:\n{}", told.join("\n")))
+        .hint(|| format!("where it is to be so, say why in the manifest: `checks: {{{}: REASON}}`", first.check.name))
 }
 
 /// Writes one output, unless it stands; nothing for those that are no files.
@@ -312,7 +335,7 @@ fn package<'a>(request: &finalize::Request<'a>, signer: Option<&'a Signer>) -> R
 
 /// What is told at the end.
 #[derive(Default)]
-struct Summary {
+pub struct Summary {
     times: Vec<(&'static str, Duration)>,
     notes: Vec<String>,
 }

@@ -2,6 +2,7 @@
 //! prints, reads the environment and knows exit codes.
 
 mod build;
+mod check;
 mod check_archive;
 mod fetch;
 mod graph;
@@ -39,6 +40,7 @@ enum Command {
     UpdateLock(update_lock::Arguments),
     Fetch(fetch::Arguments),
     Build(build::Arguments),
+    Check(check::Arguments),
     Verify(verify::Arguments),
     Why(why::Arguments),
     Graph(graph::Arguments),
@@ -96,8 +98,10 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Answer> {
     // Before anything starts a thread.
-    if matches!(arguments.command, Command::Build(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_))
-        && let Some(code) = sandbox::identity::enter()?
+    if matches!(
+        arguments.command,
+        Command::Build(_) | Command::Check(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_)
+    ) && let Some(code) = sandbox::identity::enter()?
     {
         return Ok(Answer::Code(code));
     }
@@ -106,6 +110,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::UpdateLock(a) => update_lock::run(a, &settings),
         Command::Fetch(a) => fetch::run(a, &settings),
         Command::Build(a) => build::run(a, &settings),
+        Command::Check(a) => check::run(a, &settings),
         Command::Verify(a) => verify::run(a, &settings),
         Command::Why(a) => why::run(a, &settings),
         Command::Graph(a) => graph::run(a, &settings),

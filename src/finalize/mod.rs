@@ -90,7 +90,8 @@ pub fn write_image(request: &Request<'_>, tree: &mut Option<Tree>, file: &Path) 
     image::write(store, program, lock, &manifest.image, read_tree(request, tree)?, identity, file)
 }
 
-fn read_tree<'a>(request: &Request<'_>, tree: &'a mut Option<Tree>) -> Result<&'a Tree> {
+/// The tree, read when it is not yet.
+pub fn read_tree<'a>(request: &Request<'_>, tree: &'a mut Option<Tree>) -> Result<&'a Tree> {
     Ok(match tree {
         Some(tree) => tree,
         None => tree.insert(request.store.read_tree(request.commit)?),

@@ -59,11 +59,13 @@ pub struct Manifest {
     pub image: ImageOptions,
     /// What the Qubes template package says of itself, where there is to be one.
     pub template: Option<Template>,
+    /// Checks of the tree that may find something, each with the reason. They shape nothing.
+    pub checks: Vec<(String, String)>,
     /// The programs that shape output bytes.
     pub tools: Tools,
     /// The manifest file.
     pub path: PathBuf,
-    /// Digest of all values above (with the contents of added files, without comments or layout): what the lock
+    /// Digest of all values above but `checks` (with the contents of added files, without comments or layout): what the lock
     /// records as `manifest-sha256`.
     pub digest: Sha256,
 }

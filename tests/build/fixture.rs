@@ -39,6 +39,9 @@ archives:
     signed-by: keyrings/debian-archive-keyring.gpg
 image:
   slack: 16M
+checks:
+  init: the root is as small as can be
+  console: there is no init
 ";
 
 /// A folder as a user has it: manifests, locks, a store, outputs.

@@ -32,19 +32,19 @@ fn files_have_upstreams_modes_and_owners() {
     let listed = query(&package, &["--queryformat", format]);
     let image = fs::metadata(scene.unpack(&package, "root").join("root.img.part.00")).unwrap().len();
     let expected = format!(
-        " 042770 root:qubes  0
-/apps 040775 root:qubes  0
-/apps.tempicons 040775 root:qubes  0
-/apps.templates 040775 root:qubes  0
-/clean-volatile.img.tar 0100660 root:qubes  0
-/netvm-whitelisted-appmenus.list 0100664 root:qubes  14
-/private.img 0100660 root:qubes g 0
-/root.img 0100660 root:qubes g 0
-/root.img.part.00 0100660 root:qubes  {image}
-/template.conf 0100664 root:qubes  20
-/vm-whitelisted-appmenus.list 0100664 root:qubes  14
-/volatile.img 0100660 root:qubes g 0
-/whitelisted-appmenus.list 0100664 root:qubes  14
+        " 42770 root:qubes  0
+/apps 40775 root:qubes  0
+/apps.tempicons 40775 root:qubes  0
+/apps.templates 40775 root:qubes  0
+/clean-volatile.img.tar 100660 root:qubes  0
+/netvm-whitelisted-appmenus.list 100664 root:qubes  14
+/private.img 100660 root:qubes g 0
+/root.img 100660 root:qubes g 0
+/root.img.part.00 100660 root:qubes  {image}
+/template.conf 100664 root:qubes  20
+/vm-whitelisted-appmenus.list 100664 root:qubes  14
+/volatile.img 100660 root:qubes g 0
+/whitelisted-appmenus.list 100664 root:qubes  14
 "
     );
     let expected: Vec<String> = expected.lines().map(|line| format!("{FOLDER}{line}")).collect();
@@ -53,6 +53,7 @@ fn files_have_upstreams_modes_and_owners() {
 
 /// A spec of the same files in upstream's form.
 const SPEC: &str = r#"
+%define dest /var/lib/qubes/vm-templates/debian-13
 Name: qubes-template-debian-13
 Version: 4.3.0
 Release: 202611140912
@@ -68,7 +69,7 @@ Obsoletes: %{name} > %{version}-%{release}
 %{summary}.
 %install
 mkdir -p %{buildroot}/var/lib/qubes/vm-templates
-cp -r %{files} %{buildroot}/var/lib/qubes/vm-templates/debian-13
+cp -r %{source_folder} %{buildroot}/var/lib/qubes/vm-templates/debian-13
 cd %{buildroot}/var/lib/qubes/vm-templates/debian-13
 touch root.img private.img volatile.img
 %pre
@@ -76,18 +77,17 @@ echo '***** ERROR: do not install template using rpm/dnf or similar' >&2
 echo "*****        use 'qvm-template install' instead" >&2
 exit 1
 %files
-%define dir /var/lib/qubes/vm-templates/debian-13
-%attr(2770,root,qubes) %dir %{dir}
-%attr(0660,root,qubes) %{dir}/root.img.part.*
-%attr(0660,root,qubes) %{dir}/clean-volatile.img.tar
-%attr(0664,root,qubes) %{dir}/*appmenus.list
-%attr(0664,root,qubes) %{dir}/template.conf
-%attr(0660,root,qubes) %ghost %{dir}/root.img
-%attr(0660,root,qubes) %ghost %{dir}/private.img
-%attr(0660,root,qubes) %ghost %{dir}/volatile.img
-%attr(0775,root,qubes) %dir %{dir}/apps
-%attr(0775,root,qubes) %dir %{dir}/apps.templates
-%attr(0775,root,qubes) %dir %{dir}/apps.tempicons
+%attr(2770,root,qubes) %dir %{dest}
+%attr(0660,root,qubes) %{dest}/root.img.part.*
+%attr(0660,root,qubes) %{dest}/clean-volatile.img.tar
+%attr(0664,root,qubes) %{dest}/*appmenus.list
+%attr(0664,root,qubes) %{dest}/template.conf
+%attr(0660,root,qubes) %ghost %{dest}/root.img
+%attr(0660,root,qubes) %ghost %{dest}/private.img
+%attr(0660,root,qubes) %ghost %{dest}/volatile.img
+%attr(0775,root,qubes) %dir %{dest}/apps
+%attr(0775,root,qubes) %dir %{dest}/apps.templates
+%attr(0775,root,qubes) %dir %{dest}/apps.tempicons
 "#;
 
 /// Tags that rpmbuild adds by itself about the machine and the compiler, and by libmagic about files; and what follows from
@@ -116,7 +116,7 @@ fn rpmbuild_makes_the_same_of_a_spec() {
     let mut build = Command::new("rpmbuild");
     for (name, value) in [
         ("_topdir", top.to_str().unwrap()),
-        ("files", files.to_str().unwrap()),
+        ("source_folder", files.to_str().unwrap()),
         ("_buildhost", "localhost"),
         ("_binary_payload", "w3.zstdio"),
         ("use_source_date_epoch_as_buildtime", "1"),

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::scene::{FOLDER, SIZE, Scene};
+use crate::scene::{FOLDER, SIZE, Scene, are_same};
 use crate::support::needs::needs;
 use crate::support::program::run;
 
@@ -44,27 +44,28 @@ fn the_image_comes_out_byte_for_byte() {
 #[test]
 fn parts_of_1_gib_stand_in_order() {
     let Some(scene) = needs(Scene::new()) else { return };
-    // More than fits in two parts, of which most compresses in no time.
-    let image = scene.image(3 << 30);
+    // More than fits in one part, of which most compresses in no time.
+    let image = scene.image(2 << 30);
     let block = vec![7; 16 << 20];
-    (0..130).for_each(|number| image.write_all_at(&block, number * (16 << 20)).unwrap());
-    image.write_all_at(b"the end", (3 << 30) - 7).unwrap();
+    (0..65).for_each(|number| image.write_all_at(&block, number * (16 << 20)).unwrap());
+    image.write_all_at(b"the end", (2 << 30) - 7).unwrap();
     let package = scene.package("a.rpm", None, 2);
     let names = run(Command::new("sh").args(["-c", "rpm2cpio \"$0\" | cpio -t --quiet"]).arg(&package)).result();
     let parts: Vec<&str> = names.lines().filter_map(|line| line.split_once("root.img.part.")).map(|(_, n)| n).collect();
-    assert_eq!(parts, ["00", "01", "02"]);
+    assert_eq!(parts, ["00", "01"]);
     let folder = scene.unpack(&package, "root");
     let size = |part: &str| fs::metadata(folder.join(format!("root.img.part.{part}"))).unwrap().len();
-    assert_eq!((size("00"), size("01")), (1 << 30, 1 << 30));
-    check_image(&scene, &folder, 3);
+    assert!(size("00") == 1 << 30 && size("01") < 1 << 30);
+    check_image(&scene, &folder, 2);
 }
 
 /// The parts of a folder, joined, are the scene's image.
 fn check_image(scene: &Scene, folder: &Path, parts: usize) {
     let out = folder.join("out");
     fs::create_dir(&out).unwrap();
-    let script = "set -e; cat \"$0\"/root.img.part.* | tar -xS -C \"$1\"; cmp \"$1/root.img\" \"$2\"";
-    run(Command::new("sh").args(["-c", script]).arg(folder).arg(&out).arg(scene.path("root.img"))).result();
+    let script = "set -e; cat \"$0\"/root.img.part.* | tar -xS -C \"$1\"";
+    run(Command::new("sh").args(["-c", script]).arg(folder).arg(&out)).result();
+    assert!(are_same(&out.join("root.img"), &scene.path("root.img")));
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
     let blocks = |path: &Path| fs::metadata(path).unwrap().blocks();
     assert!(blocks(&out.join("root.img")) <= blocks(&scene.path("root.img")), "holes are lost");

@@ -1,19 +1,14 @@
 //! A folder with an image, and packages made of it.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use compose::clock::Timestamp;
-use compose::durable;
 use compose::manifest::{Appmenus, Template};
 use compose::publish::{self, Signer};
-use sequoia_openpgp as openpgp;
-
-use openpgp::cert::{CertBuilder, CipherSuite};
-use openpgp::serialize::SerializeInto;
-use openpgp::types::KeyFlags;
+use rustix::fs::{SeekFrom, seek};
 
 use crate::support::needs::host_program;
 use crate::support::program::{Outcome, run};
@@ -34,7 +29,9 @@ pub struct Scene {
 impl Scene {
     /// An image of 20 GiB with content here and there; the reason is given where rpm's tools are missing.
     pub fn new() -> Result<Self, String> {
-        host_program("rpm", "--version").and(host_program("rpm2cpio", "/dev/null"))?;
+        host_program("rpm", "--version")
+            .and(host_program("gpg", "--version"))
+            .and(host_program("rpm2cpio", "/dev/null"))?;
         let scene = Self { folder: tempfile::tempdir().map_err(|e| e.to_string())? };
         let image = scene.image(SIZE);
         for number in 0..60_u64 {
@@ -67,20 +64,27 @@ impl Scene {
         path
     }
 
-    /// A secret key's file, and the public key's beside it in a form that rpm takes.
-    pub fn key(&self, name: &str, suite: CipherSuite) -> (PathBuf, PathBuf) {
-        let flags = KeyFlags::empty().set_certification().set_signing();
-        let created = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_780_000_000);
-        let builder = CertBuilder::new().add_userid(name).set_primary_key_flags(flags).set_creation_time(created);
-        let (cert, _) = builder.set_cipher_suite(suite).generate().unwrap();
+    /// Makes a key with gpg; gives the secret key's file, and the public key's in a form that rpm takes.
+    pub fn key(&self, name: &str, algorithm: &str) -> (PathBuf, PathBuf) {
+        let _ = fs::create_dir(self.path("gpg"));
+        fs::set_permissions(self.path("gpg"), Permissions::from_mode(0o700)).unwrap();
         let (secret, public) = (self.path(&format!("{name}.key")), self.path(&format!("{name}.asc")));
-        durable::write(&secret, &cert.as_tsk().armored().to_vec().unwrap()).unwrap();
-        durable::write(&public, &cert.armored().to_vec().unwrap()).unwrap();
+        let new = ["--faked-system-time", "20260601T000000", "--passphrase", "", "--quick-generate-key"];
+        self.gpg(&[&new[..], &[name, algorithm, "sign", "never"]].concat());
+        for (path, command) in [(&secret, "--export-secret-keys"), (&public, "--export")] {
+            self.gpg(&["--armor", "--output", path.to_str().unwrap(), command, &format!("={name}")]);
+        }
         (secret, public)
     }
 
-    pub fn signer(&self, name: &str, suite: CipherSuite) -> (Signer, PathBuf) {
-        let (secret, public) = self.key(name, suite);
+    /// `gpg` with the scene's keys.
+    pub fn gpg(&self, arguments: &[&str]) -> String {
+        let mut gpg = Command::new("gpg");
+        run(gpg.args(["--batch", "--quiet"]).args(arguments).env("GNUPGHOME", self.path("gpg"))).result()
+    }
+
+    pub fn signer(&self, name: &str, algorithm: &str) -> (Signer, PathBuf) {
+        let (secret, public) = self.key(name, algorithm);
         (Signer::load_key(&secret).unwrap(), public)
     }
 
@@ -103,6 +107,40 @@ impl Scene {
         run(Command::new("sh").args(["-c", script]).arg(package).arg(&root)).result();
         root.join(FOLDER.trim_start_matches('/'))
     }
+}
+
+impl Drop for Scene {
+    /// gpg leaves an agent running, which a test must not.
+    fn drop(&mut self) {
+        if self.path("gpg").exists() {
+            run(Command::new("gpgconf").args(["--kill", "all"]).env("GNUPGHOME", self.path("gpg"))).result();
+        }
+    }
+}
+
+/// Whether two files are the same, of which one need not read the holes.
+pub fn are_same(first: &Path, second: &Path) -> bool {
+    let [first, second] = [first, second].map(|path| File::open(path).unwrap());
+    let size = first.metadata().unwrap().len();
+    let mut at = 0;
+    while size == second.metadata().unwrap().len() {
+        let next = [&first, &second].map(|file| seek(file, SeekFrom::Data(at)).unwrap_or(size));
+        at = next[0].min(next[1]);
+        if at >= size {
+            return true;
+        }
+        let length = (size - at).min(1 << 20) as usize;
+        let [first, second] = [&first, &second].map(|file| {
+            let mut chunk = vec![0; length];
+            file.read_exact_at(&mut chunk, at).unwrap();
+            chunk
+        });
+        if first != second {
+            return false;
+        }
+        at += length as u64;
+    }
+    false
 }
 
 /// `rpm --query --package`.
