@@ -168,7 +168,9 @@ mod tests {
     fn image(size: u64, content: &[(u64, &[u8])]) -> File {
         let file = tempfile::tempfile().unwrap();
         file.set_len(size).unwrap();
-        content.iter().for_each(|(at, bytes)| file.write_all_at(bytes, *at).unwrap());
+        for (at, bytes) in content {
+            file.write_all_at(bytes, *at).unwrap();
+        }
         file
     }
 
