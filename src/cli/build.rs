@@ -1,7 +1,6 @@
 //! `compose build`: the pipeline from lock to outputs.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -10,22 +9,20 @@ use compose::arch::Architecture;
 use compose::artifact::Artifact;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
-use compose::error::Hint;
 use compose::finalize;
 use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
 use compose::progress::Progress;
-use compose::publish::{self, Signer};
-use compose::run_folder::RunFolder;
 use compose::store::{Store, Tree};
 use compose::timing::{Part, Spent};
-use compose::{assemble, check, fetch};
+use compose::{assemble, fetch};
 
 use super::fetch::fetch_files;
 use super::manifests::{architectures, one_architecture};
 use super::settings::{self, Settings};
-use super::{Answer, terminal};
+use super::signing::Signing;
+use super::{Answer, outputs, terminal};
 
 /// Build a manifest's outputs from its lock
 #[derive(Debug, Args)]
@@ -42,22 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "out")]
     output: PathBuf,
     #[command(flatten)]
-    signing: Signing,
-}
-
-/// Who signs Qubes template packages, in the options of a build.
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-struct Signing {
-    /// Sign the Qubes template package with this secret key
-    #[arg(long = "sign-key", value_name = "FILE")]
-    key: Option<PathBuf>,
-    /// Sign it with this key of gpg's
-    #[arg(long = "sign-gpg-key", value_name = "FINGERPRINT")]
-    gpg_key: Option<String>,
-    /// Sign it by a command that reads data and prints a detached signature
-    #[arg(long = "sign-command", value_name = "COMMAND")]
-    command: Option<String>,
+    pub signing: Signing,
 }
 
 /// An output's form, as the command line spells it.
@@ -103,34 +85,6 @@ impl Arguments {
         formats.sort_by_key(|format| *format == OutputFormat::QubesTemplate);
         formats
     }
-
-    /// Who signs packages.
-    pub fn signer(&self) -> Result<Option<Signer>> {
-        let Signing { key, gpg_key, command } = &self.signing;
-        signer(key.as_deref(), gpg_key.as_deref(), command.as_deref())
-    }
-
-    /// The options that let another run of this program sign likewise, whatever its working directory.
-    pub fn signing_options(&self) -> Result<Vec<OsString>> {
-        let Signing { key, gpg_key, command } = &self.signing;
-        let key = key.as_ref().map(|key| absolute(key).map(PathBuf::into_os_string)).transpose()?;
-        let options = [
-            ("--sign-key", key),
-            ("--sign-gpg-key", gpg_key.as_ref().map(OsString::from)),
-            ("--sign-command", command.as_ref().map(OsString::from)),
-        ];
-        Ok(options.into_iter().filter_map(|(name, value)| Some([name.into(), value?])).flatten().collect())
-    }
-}
-
-/// The one signer of these that is given.
-pub fn signer(key: Option<&Path>, gpg_key: Option<&str>, command: Option<&str>) -> Result<Option<Signer>> {
-    Ok(match (key, gpg_key, command) {
-        (Some(key), ..) => Some(Signer::load_key(key)?),
-        (_, Some(fingerprint), _) => Some(Signer::gpg_key(fingerprint)?),
-        (.., Some(command)) => Some(Signer::Command(command.to_owned())),
-        _ => None,
-    })
 }
 
 /// Runs the command.
@@ -239,7 +193,7 @@ pub fn build(
 ) -> Result<Built> {
     let program = settings::program()?;
     let output = absolute(&arguments.output).context("the output folder")?;
-    let signer = arguments.signer()?;
+    let signer = arguments.signing.signer()?;
     let mut summary = Summary::default();
 
     let (commit, mut tree) = configure(store, manifest, lock, settings, &mut summary)?;
@@ -249,15 +203,15 @@ pub fn build(
     let mut artifacts = Vec::new();
     let mut checked = false;
     for format in arguments.formats(manifest) {
-        if format.needs_image() && is_due(&request, format, signer.as_ref())? {
+        if format.needs_image() && outputs::is_due(&request, format, signer.as_ref())? {
             if !checked {
-                check_tree(&request, &mut tree, settings)?;
+                outputs::check_tree(&request, &mut tree, settings)?;
                 checked = true;
             }
             let packages: Vec<_> = lock.tools.iter().collect();
             summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
         }
-        let write = || write(&request, format, signer.as_ref(), &mut tree, settings);
+        let write = || outputs::write(&request, format, signer.as_ref(), &mut tree, settings);
         let artifact = summary.time("finalize", || store.timings().alone(Part::Image, write))?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
@@ -270,67 +224,6 @@ pub fn build(
         ));
     }
     Ok(Built { commit, artifacts })
-}
-
-/// Refuses trees that no image is to be written of; tells what else was found.
-fn check_tree(request: &finalize::Request<'_>, tree: &mut Option<Tree>, settings: &Settings) -> Result<()> {
-    let findings = check::run(&request.store.reader(), finalize::read_tree(request, tree)?, request.manifest)?;
-    let (bad, rest): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.forbids());
-    for finding in rest {
-        let told = finding.told();
-        match finding.silenced {
-            Some(_) => told.iter().for_each(|line| settings.terminal.detail(line)),
-            None => told.iter().for_each(|line| settings.terminal.note(line)),
-        }
-    }
-    let Some(first) = bad.first() else { return Ok(()) };
-    let told: Vec<String> = bad.iter().flat_map(|finding| finding.told()).collect();
-    Err(anyhow!("the tree is not one to make an image of:\n{}", told.join("\n")))
-        .hint(|| format!("where it is to be so, say why in the manifest: `checks: {{{}: REASON}}`", first.check.name))
-}
-
-/// Writes one output, unless it stands; nothing for those that are no files.
-pub fn write(
-    request: &finalize::Request<'_>,
-    format: OutputFormat,
-    signer: Option<&Signer>,
-    tree: &mut Option<Tree>,
-    settings: &Settings,
-) -> Result<Option<Artifact>> {
-    if format != OutputFormat::QubesTemplate {
-        return finalize::run(request, format, tree, &settings.terminal);
-    }
-    let package = package(request, signer)?;
-    if let Some(standing) = publish::standing(&package)? {
-        return Ok(Some(standing));
-    }
-    std::fs::create_dir_all(request.folder).with_context(|| format!("cannot create {}", request.folder.display()))?;
-    let image = finalize::standing(request, OutputFormat::RootImg)?;
-    let temporary;
-    let image = if let Some(image) = image {
-        image.path
-    } else {
-        temporary = RunFolder::new(request.folder, ".compose-")?;
-        let image = temporary.path().join("root.img");
-        finalize::write_image(request, tree, &image)?;
-        image
-    };
-    publish::run(&package, &image, &settings.terminal).map(Some)
-}
-
-/// Whether [`write`] would have to write this output.
-fn is_due(request: &finalize::Request<'_>, format: OutputFormat, signer: Option<&Signer>) -> Result<bool> {
-    let standing = match format {
-        OutputFormat::QubesTemplate => publish::standing(&package(request, signer)?)?,
-        other => finalize::standing(request, other)?,
-    };
-    Ok(standing.is_none())
-}
-
-fn package<'a>(request: &finalize::Request<'a>, signer: Option<&'a Signer>) -> Result<publish::Request<'a>> {
-    let image = finalize::identity(request, OutputFormat::RootImg)?;
-    let finalize::Request { store, manifest, lock, folder, .. } = *request;
-    Ok(publish::Request { store, manifest, lock, image, signer, threads: rayon::current_num_threads(), folder })
 }
 
 /// What is told at the end.

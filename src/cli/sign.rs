@@ -9,7 +9,7 @@ use compose::progress::Progress;
 use compose::publish::{self, Signed};
 
 use super::settings::Settings;
-use super::{Answer, build};
+use super::{Answer, signing};
 
 /// Sign template packages, in place of signatures that they have
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ struct Signer {
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let Signer { key, gpg_key, command } = &arguments.signer;
-    let signer = build::signer(key.as_deref(), gpg_key.as_deref(), command.as_deref())?.context("nobody signs")?;
+    let signer = signing::signer(key.as_deref(), gpg_key.as_deref(), command.as_deref())?.context("nobody signs")?;
     for package in &arguments.packages {
         let state = match publish::sign(package, &signer, arguments.date)? {
             Signed::Now => "is signed",

@@ -19,7 +19,7 @@ use compose::store::Store;
 
 use super::fetch::fetch_files;
 use super::settings::{self, Settings};
-use super::{Answer, build, terminal};
+use super::{Answer, build, outputs, terminal};
 
 /// The second store, in a folder of its own: its path has another length than most, and characters that need care.
 const STORE: &str = "another store, made from nothing";
@@ -80,9 +80,9 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     let commit = commit.context("the second build left no configured tree")?;
     let program = settings::program()?;
     let request = Request { store: &second, program: &program, manifest, lock, commit, folder: &output };
-    let (signer, mut artifacts) = (arguments.build.signer()?, Vec::new());
+    let (signer, mut artifacts) = (arguments.build.signing.signer()?, Vec::new());
     for format in formats {
-        let artifact = build::write(&request, format, signer.as_ref(), &mut None, settings)?;
+        let artifact = outputs::write(&request, format, signer.as_ref(), &mut None, settings)?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     let first =
@@ -119,7 +119,7 @@ fn build_again(
     command.args(settings.script_options());
     command.arg("--store").arg(store).arg("build").arg(path::absolute(&manifest.path)?);
     command.args(["--arch", lock.architecture.as_str()]).arg("--output").arg(output);
-    command.args(arguments.build.signing_options()?);
+    command.args(arguments.build.signing.options()?);
     for format in arguments.build.formats(manifest) {
         command.args(["--format", format.as_str()]);
     }

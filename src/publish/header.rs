@@ -61,6 +61,7 @@ pub fn header(
     header.set(tag::PREINPROG, text("/bin/sh"));
     // Without a source package's name rpm takes a package for one.
     header.set(tag::SOURCERPM, text(&format!("{name}-{version}.src.rpm")));
+    // The rpm whose packages have this form.
     header.set(tag::RPMVERSION, text("4.18.0"));
     header.set(tag::ENCODING, text("utf-8"));
 
