@@ -1,14 +1,15 @@
 //! `compose build`: the pipeline from lock to outputs.
 
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
 use clap::{Args, ValueEnum};
 use compose::arch::Architecture;
+use compose::artifact::Artifact;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
-use compose::finalize::{self, Artifact};
+use compose::finalize;
 use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
@@ -20,7 +21,8 @@ use compose::{assemble, fetch};
 use super::fetch::fetch_files;
 use super::manifests::{architectures, one_architecture};
 use super::settings::{self, Settings};
-use super::{Answer, terminal};
+use super::signing::Signing;
+use super::{Answer, outputs, terminal};
 
 /// Build a manifest's outputs from its lock
 #[derive(Debug, Args)]
@@ -36,6 +38,8 @@ pub struct Arguments {
     /// Folder of outputs
     #[arg(long, value_name = "DIR", default_value = "out")]
     output: PathBuf,
+    #[command(flatten)]
+    pub signing: Signing,
 }
 
 /// An output's form, as the command line spells it.
@@ -44,6 +48,7 @@ enum Format {
     #[value(name = "root.img")]
     RootImg,
     Tar,
+    QubesTemplate,
     Ostree,
 }
 
@@ -52,6 +57,7 @@ impl From<Format> for OutputFormat {
         match format {
             Format::RootImg => Self::RootImg,
             Format::Tar => Self::Tar,
+            Format::QubesTemplate => Self::QubesTemplate,
             Format::Ostree => Self::Ostree,
         }
     }
@@ -71,10 +77,13 @@ impl Arguments {
 
     /// The outputs asked for.
     pub fn formats(&self, manifest: &Manifest) -> Vec<OutputFormat> {
-        match self.format.as_slice() {
+        let mut formats = match self.format.as_slice() {
             [] => manifest.outputs.clone(),
             some => some.iter().copied().map(Into::into).collect(),
-        }
+        };
+        // What is made of an image comes after it, so that it can take the one that is there.
+        formats.sort_by_key(|format| *format == OutputFormat::QubesTemplate);
+        formats
     }
 }
 
@@ -132,7 +141,7 @@ pub fn obtain(
 }
 
 /// The commit of the configured tree, and the tree itself when it had to be made.
-fn configure(
+pub fn configure(
     store: &Store,
     manifest: &Manifest,
     lock: &Lock,
@@ -183,7 +192,8 @@ pub fn build(
     store: &Store,
 ) -> Result<Built> {
     let program = settings::program()?;
-    let output = std::path::absolute(&arguments.output).context("the output folder")?;
+    let output = absolute(&arguments.output).context("the output folder")?;
+    let signer = arguments.signing.signer()?;
     let mut summary = Summary::default();
 
     let (commit, mut tree) = configure(store, manifest, lock, settings, &mut summary)?;
@@ -191,13 +201,18 @@ pub fn build(
 
     let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
+    let mut checked = false;
     for format in arguments.formats(manifest) {
-        if format == OutputFormat::RootImg && finalize::is_due(&request, format)? {
+        if format.needs_image() && outputs::is_due(&request, format, signer.as_ref())? {
+            if !checked {
+                outputs::check_tree(&request, &mut tree, settings)?;
+                checked = true;
+            }
             let packages: Vec<_> = lock.tools.iter().collect();
             summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
         }
-        let finalize = || finalize::run(&request, format, &mut tree, &settings.terminal);
-        let artifact = summary.time("finalize", || store.timings().alone(Part::Image, finalize))?;
+        let write = || outputs::write(&request, format, signer.as_ref(), &mut tree, settings);
+        let artifact = summary.time("finalize", || store.timings().alone(Part::Image, write))?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     summary.tell(manifest, lock, &artifacts, template, settings);
@@ -213,7 +228,7 @@ pub fn build(
 
 /// What is told at the end.
 #[derive(Default)]
-struct Summary {
+pub struct Summary {
     times: Vec<(&'static str, Duration)>,
     notes: Vec<String>,
 }

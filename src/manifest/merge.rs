@@ -6,7 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use super::digest::digest;
 use super::load::{Failure, read_named};
 use super::located::{Located, Mistake, Sources};
-use super::typed::{Typed, TypedArchive, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser};
+use super::typed::{
+    Typed, TypedArchive, TypedChecks, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser,
+};
 use super::{
     AddedContent, AddedFile, Archive, Base, Group, Hook, HookPoint, ImageOptions, Manifest, OutputFormat,
     PackageRequest, Pool, RequestKind, System, Tools, User, root_of,
@@ -55,6 +57,7 @@ struct Merge<'a> {
     files: Vec<AddedFile>,
     system: System,
     outputs: Vec<OutputFormat>,
+    checks: Vec<(String, String)>,
 }
 
 impl<'a> Merge<'a> {
@@ -75,6 +78,7 @@ impl<'a> Merge<'a> {
             files: Vec::new(),
             system: System::default(),
             outputs: Vec::new(),
+            checks: Vec::new(),
         }
     }
 
@@ -96,6 +100,7 @@ impl<'a> Merge<'a> {
         override_with(&mut single.image.size, typed.image.size);
         override_with(&mut single.image.slack, typed.image.slack);
         override_with(&mut single.image.label, typed.image.label);
+        single.template.merge(typed.template);
 
         append(&mut self.architectures, typed.architectures);
         append(&mut self.foreign_architectures, typed.foreign_architectures);
@@ -111,6 +116,7 @@ impl<'a> Merge<'a> {
         self.add_units(typed.units)?;
         self.system.debconf.extend(typed.debconf.into_iter().map(|line| line.value));
         self.add_hooks(typed.hooks, &folder)?;
+        self.add_checks(typed.checks)?;
         self.add_files(typed.files, &folder)
     }
 
@@ -175,6 +181,18 @@ impl<'a> Merge<'a> {
                 Some(known) => *known = hook,
                 None => self.system.hooks.push(hook),
             }
+        }
+        Ok(())
+    }
+
+    fn add_checks(&mut self, typed: TypedChecks) -> Result<(), Failure> {
+        for (name, reason) in typed.0 {
+            if reason.value.trim().is_empty() {
+                let message = format!("the check `{}` is silenced without a reason", name.value.0);
+                return Err(self.mistake(&reason, message).into());
+            }
+            self.checks.retain(|(known, _)| *known != name.value.0);
+            self.checks.push((name.value.0.to_owned(), reason.value));
         }
         Ok(())
     }
@@ -424,6 +442,13 @@ impl<'a> Merge<'a> {
             self.outputs.push(OutputFormat::RootImg);
         }
         let image = single.image;
+        let named = single.template.name.as_ref().map_or(name.number, |name| name.number);
+        let template = single.template.finish(&name.value).map_err(|why| self.sources.mistake::<Typed>(named, why))?;
+        if template.is_none() && self.outputs.contains(&OutputFormat::QubesTemplate) {
+            return Err(
+                missing(path, "template: version", "the Qubes release the package is for, such as `4.3.0`").into()
+            );
+        }
         let mut manifest = Manifest {
             name: name.value,
             format: format.value,
@@ -445,6 +470,8 @@ impl<'a> Merge<'a> {
                 slack: image.slack.map_or(128 << 20, |s| s.value.0),
                 label: image.label.map_or_else(|| "root".to_owned(), |l| l.value),
             },
+            template,
+            checks: self.checks,
             tools: Tools { archives: self.tools },
             path: path.to_owned(),
             digest: Sha256::of(b""),

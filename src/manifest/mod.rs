@@ -5,6 +5,7 @@ mod digest;
 mod load;
 mod located;
 mod merge;
+mod template;
 mod typed;
 mod words;
 
@@ -19,6 +20,7 @@ use crate::package::Format;
 
 pub use load::load;
 pub use located::Mistake;
+pub use template::{Appmenus, Template};
 
 /// A manifest, complete and checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,11 +57,15 @@ pub struct Manifest {
     pub outputs: Vec<OutputFormat>,
     /// How the image is made.
     pub image: ImageOptions,
+    /// What the Qubes template package says of itself, where there is to be one.
+    pub template: Option<Template>,
+    /// Checks of the tree that may find something, each with the reason. They shape nothing.
+    pub checks: Vec<(String, String)>,
     /// The programs that shape output bytes.
     pub tools: Tools,
     /// The manifest file.
     pub path: PathBuf,
-    /// Digest of all values above (with the contents of added files, without comments or layout): what the lock
+    /// Digest of all values above but `checks` (with the contents of added files, without comments or layout): what the lock
     /// records as `manifest-sha256`.
     pub digest: Sha256,
 }
@@ -314,17 +320,26 @@ pub enum OutputFormat {
     /// A tar archive.
     #[serde(rename = "tar")]
     Tar,
+    /// A Qubes template package, an rpm with `root.img` in it.
+    #[serde(rename = "qubes-template")]
+    QubesTemplate,
     /// The ref in the store alone.
     #[serde(rename = "ostree")]
     Ostree,
 }
 
 impl OutputFormat {
+    /// Whether `root.img` is made for it, by the tools of the lock.
+    pub fn needs_image(self) -> bool {
+        matches!(self, Self::RootImg | Self::QubesTemplate)
+    }
+
     /// The name in manifests, on the command line, and at the end of file names.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RootImg => "root.img",
             Self::Tar => "tar",
+            Self::QubesTemplate => "qubes-template",
             Self::Ostree => "ostree",
         }
     }

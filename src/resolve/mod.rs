@@ -26,7 +26,7 @@ use crate::arch::Architecture;
 use crate::clock::Timestamp;
 use crate::error::{Hint, with_hints};
 use crate::lock::{self, Asked, Lock};
-use crate::manifest::{Base, Manifest, OutputFormat};
+use crate::manifest::{Base, Manifest};
 use crate::package::universe::{Candidate, Requirement, Selection, Strength, Universe};
 use crate::source::{Index, Indexes};
 use facts::{Fact, Facts};
@@ -185,7 +185,7 @@ fn resolve_tools(
     indexes: &[Index],
     keep: &[&lock::Package],
 ) -> Result<Attempt> {
-    if !manifest.outputs.contains(&OutputFormat::RootImg) {
+    if !manifest.outputs.iter().any(|output| output.needs_image()) {
         return Ok(Attempt::Chosen(Vec::new()));
     }
     let tools = manifest.format.image_tools();

@@ -22,6 +22,9 @@ use crate::support::program::{Outcome, compose, run};
 /// The shipped manifests.
 pub const SHIPPED: [&str; 2] = ["debian-13-minimal", "debian-12-minimal"];
 
+/// A secret key in each scene.
+pub const SIGNING_KEY: &str = "manifests/keyrings/templates.key";
+
 /// A root that builds in few seconds, with every stage that the shipped ones have.
 pub const REQUIRED: &str = "required";
 
@@ -39,6 +42,9 @@ archives:
     signed-by: keyrings/debian-archive-keyring.gpg
 image:
   slack: 16M
+checks:
+  init: the root is as small as can be
+  console: there is no init
 ";
 
 /// A folder as a user has it: manifests, locks, a store, outputs.
@@ -58,6 +64,12 @@ fn prepare() -> Result<PathBuf, String> {
     fs::create_dir_all(folder.join("scenes")).map_err(|e| format!("{}: {e}", folder.display()))?;
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests"), &folder.join("manifests"));
     write(&folder.join("manifests/required.yaml"), REQUIRED_TEXT);
+    for name in SHIPPED {
+        let path = folder.join(path_of(name));
+        let text = fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        write(&path, &format!("{text}template: {{version: 4.3.0}}\n"));
+    }
+    write(&folder.join(SIGNING_KEY), &SigningKey::generate("templates").secret());
     let store = ["--store", "store"];
     run(compose(&folder, ["store", "ls"]).args(store)).or_reason()?;
     let manifests = [&SHIPPED[..], &[REQUIRED]].concat().into_iter().map(path_of);

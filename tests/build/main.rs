@@ -15,6 +15,7 @@ mod same;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
+mod template;
 mod told;
 mod tree;
 mod verify;

@@ -15,3 +15,5 @@ pub mod table;
 mod triggers;
 pub mod universe;
 pub mod version;
+
+pub(super) use database::owned_paths;
