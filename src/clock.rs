@@ -33,6 +33,13 @@ impl Timestamp {
         Self::from_seconds(zoned.timestamp().as_second()).ok_or_else(bad)
     }
 
+    /// The instant at which its month began, in UTC.
+    #[must_use]
+    pub fn start_of_month(self) -> Self {
+        let first = self.0.to_zoned(jiff::tz::TimeZone::UTC).first_of_month().and_then(|first| first.start_of_day());
+        first.map_or(self, |first| Self(first.timestamp()))
+    }
+
     /// Seconds since 1970-01-01T00:00:00Z.
     pub fn seconds(self) -> i64 {
         self.0.as_second()
@@ -84,5 +91,13 @@ mod tests {
         assert_eq!(t.to_string(), "2026-11-14T09:12:44Z");
         assert_eq!("2026-11-14T09:12:44Z".parse::<Timestamp>().unwrap(), t);
         assert!(Timestamp::parse_rfc2822("yesterday").is_err());
+    }
+
+    #[test]
+    fn months_begin_in_utc() {
+        let start = |text: &str| text.parse::<Timestamp>().unwrap().start_of_month().to_string();
+        assert_eq!(start("2026-11-14T09:12:44Z"), "2026-11-01T00:00:00Z");
+        assert_eq!(start("2024-02-29T23:59:59Z"), "2024-02-01T00:00:00Z");
+        assert_eq!(start("2026-12-01T00:00:00Z"), "2026-12-01T00:00:00Z");
     }
 }

@@ -12,7 +12,9 @@
 //! | [`fetch`]    | a lock                       | verified package files          | network, store     |
 //! | [`import`]   | package files                | one ref per package             | store              |
 //! | [`assemble`] | package refs                 | a configured tree               | store, sandbox     |
+//! | [`check`]    | a configured tree            | what is wrong with it           | nothing            |
 //! | [`finalize`] | a tree                       | `root.img` and other outputs    | output folder      |
+//! | [`publish`]  | `root.img`                   | a template package              | output folder      |
 //!
 //! Things the stages use: [`package`] (what the package formats' manuals say), [`store`] (the ostree
 //! repository), [`sandbox`] (namespaces), and the small modules at the end of the list.
@@ -21,6 +23,7 @@
 //! [`clock`]: the command line hands it everything it needs.
 
 pub mod assemble;
+pub mod check;
 pub mod diff;
 pub mod fetch;
 pub mod finalize;
@@ -28,12 +31,14 @@ pub mod import;
 pub mod lock;
 pub mod manifest;
 pub mod package;
+pub mod publish;
 pub mod resolve;
 pub mod sandbox;
 pub mod source;
 pub mod store;
 
 pub mod arch;
+pub mod artifact;
 pub mod clock;
 pub mod digest;
 pub mod durable;

@@ -1,5 +1,6 @@
 //! Child processes of the host: one way to run them, with arguments and the end of stderr in the error.
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
@@ -17,6 +18,25 @@ pub fn run(command: &mut Command) -> Result<Output> {
         bail!("{} ended with {}: {}", describe(command), output.status, tail(&output.stderr));
     }
     Ok(output)
+}
+
+/// Runs a program to its end with these bytes on standard input; gives what it printed. An exit status other than 0 is an error.
+pub fn run_with(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
+    let name = describe(command);
+    let failed = || format!("cannot run {name}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(failed)?;
+    let stdin = child.stdin.take();
+    let output = std::thread::scope(|scope| {
+        // A program that needs not all of its input may end before it is written.
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input)));
+        child.wait_with_output()
+    });
+    let output = output.with_context(failed)?;
+    if !output.status.success() {
+        bail!("{name} ended with {}: {}", output.status, tail(&output.stderr));
+    }
+    Ok(output.stdout)
 }
 
 /// Lets a program run with this file mode mask, and be killed when the calling thread ends.

@@ -163,6 +163,8 @@ fn manifest(base: Base, packages: &[&str], recommends: bool) -> Manifest {
         system: System::default(),
         outputs: vec![OutputFormat::Ostree],
         image: ImageOptions::default(),
+        template: None,
+        checks: Vec::new(),
         tools: Tools { archives: Vec::new() },
         path: PathBuf::from("test.yaml"),
         digest: Sha256::of(b""),

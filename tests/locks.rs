@@ -30,3 +30,28 @@ fn every_manifest_has_its_lock() {
     locks.sort();
     assert_eq!(locks, expected, "locks without a manifest, or the other way round");
 }
+
+/// The key of Qubes' archive is for users to get; with any key in its place the manifests are sound.
+#[test]
+fn qubes_manifests_lack_nothing_but_the_key() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["manifests/keyrings", "manifests/qubes", "manifests/qubes/include"] {
+        for entry in fs::read_dir(top.join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let copy = folder.path().join(path.strip_prefix(top).unwrap());
+                compose::durable::write(&copy, &fs::read(&path).unwrap()).unwrap();
+            }
+        }
+    }
+    let manifests = folder.path().join("manifests/qubes");
+    let missing = manifest::load(&manifests.join("debian-13-qubes.yaml")).unwrap_err();
+    assert!(format!("{missing:#}").contains("keyrings/qubes-archive-keyring.gpg: No such file"), "{missing:#}");
+    compose::durable::write(&manifests.join("keyrings/qubes-archive-keyring.gpg"), b"a key").unwrap();
+    for (file, template) in [("debian-13-qubes", "debian-13"), ("debian-13-qubes-minimal", "debian-13-minimal")] {
+        let manifest = manifest::load(&manifests.join(format!("{file}.yaml"))).unwrap();
+        assert_eq!((manifest.name.as_str(), manifest.outputs), (file, vec![manifest::OutputFormat::QubesTemplate]));
+        assert_eq!(manifest.template.unwrap().name, template);
+    }
+}

@@ -168,7 +168,7 @@ fn the_digest_is_of_values() {
 const MISTAKES: &[(&str, &str)] = &[
     (
         "pakages: [a]",
-        "main.yaml:9:1: unknown field `pakages`, expected one of `name`, `format`, `include`, `architectures`, `foreign-architectures`, `archives`, `base`, `recommends`, `suggests`, `packages`, `exclude`, `groups`, `users`, `files`, `hostname`, `locale`, `timezone`, `units`, `debconf`, `hooks`, `outputs`, `image`, `tools`\nhint: did you mean `packages`?",
+        "main.yaml:9:1: unknown field `pakages`, expected one of `name`, `format`, `include`, `architectures`, `foreign-architectures`, `archives`, `base`, `recommends`, `suggests`, `packages`, `exclude`, `groups`, `users`, `files`, `hostname`, `locale`, `timezone`, `units`, `debconf`, `hooks`, `outputs`, `image`, `template`, `checks`, `tools`\nhint: did you mean `packages`?",
     ),
     (
         "base: requird",
@@ -176,7 +176,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "outputs: [tar, rot.img]",
-        "main.yaml:9:16: outputs[1]: unknown output `rot.img`, expected one of `root.img`, `private.img`, `swap.img`, `tar`, `erofs`, `squashfs`, `oci`, `ostree`\nhint: did you mean `root.img`?",
+        "main.yaml:9:16: outputs[1]: unknown output `rot.img`, expected one of `root.img`, `private.img`, `swap.img`, `tar`, `erofs`, `squashfs`, `oci`, `qubes-template`, `ostree`\nhint: did you mean `root.img`?",
     ),
     ("recommends: yes", "main.yaml:9:13: recommends: unknown truth value `yes`, expected one of `true`, `false`"),
     (
@@ -256,6 +256,15 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     ("packages: [^a, a]\nexclude: [a]", "main.yaml:9:16: `a` is asked for and excluded"),
     ("include: [main.yaml]", "main.yaml:9:11: files include each other: main.yaml -> main.yaml"),
+    (
+        "outputs: [qubes-template]",
+        "main.yaml:1:1: `template: version` is missing here and in all includes: the Qubes release the package is for, such as `4.3.0`",
+    ),
+    (
+        "checks: {ini: x}",
+        "main.yaml:9:10: checks: unknown check `ini`, expected one of `fstab`, `init`, `console`, `kernel-modules`, `secrets`, `set-id`, `policy-rc.d`, `size`, `qubes-agent`\nhint: did you mean `init`?",
+    ),
+    ("checks: {init: ' '}", "main.yaml:9:16: the check `init` is silenced without a reason"),
     ("name: twice", "main.yaml:9:1: duplicate field `name`"),
     ("packages: a", "main.yaml:9:11: packages: invalid type: string \"a\", expected a sequence"),
 ];
@@ -266,6 +275,113 @@ fn mistakes_name_their_place_and_the_right_word() {
         let files = Files::new(&[("main.yaml", &format!("{SMALL}{text}\n"))]);
         assert_eq!(files.mistake(), *expected, "{text}");
     }
+}
+
+/// What is said of the block `template:`, below whose two lines of head these stand. Each is a rule of Qubes' own programs.
+const TEMPLATE_MISTAKES: &[(&str, &str)] = &[
+    ("version: 4.3", "11:12: template.version: `4.3` is not a Qubes release as `X.Y.0`, such as `4.3.0`"),
+    ("version: 4.03.0", "11:12: template.version: `4.03.0` is not a Qubes release as `X.Y.0`, such as `4.3.0`"),
+    (
+        "name: 13-debian",
+        "11:9: template.name: `13-debian` is not a name that Qubes takes: letters, digits and `_.-` are expected, beginning with a letter",
+    ),
+    (
+        "name: debian+xfce",
+        "11:9: template.name: `debian+xfce` is not a name that Qubes takes: letters, digits and `_.-` are expected, beginning with a letter",
+    ),
+    ("name: Domain-0", "11:9: template.name: `Domain-0` is dom0's own name"),
+    (
+        "name: name-of-32-characters-0000000000",
+        "11:9: template.name: `name-of-32-characters-0000000000` has 32 characters: Qubes takes names of at most 31",
+    ),
+    ("summary: a|b", "11:12: template.summary: '|' cannot stand here: Qubes takes printable ASCII without `|`"),
+    ("summary: für alle", "11:12: template.summary: 'ü' cannot stand here: Qubes takes printable ASCII without `|`"),
+    ("summary: ''", "11:12: template.summary: a line of text is expected"),
+    (
+        "description: \"\\nlate\"",
+        "11:16: template.description: Qubes takes no description that begins with an empty line",
+    ),
+    (
+        "description: \"a\\tb\"",
+        "11:16: template.description: '\\t' cannot stand here: Qubes takes printable ASCII without `|`",
+    ),
+    (
+        "license: GPLv3 and MIT",
+        "11:12: template.license: `GPLv3 and MIT` is not a licence that Qubes takes: one word of letters, digits and `._+()-`, such as `GPL-3.0-or-later`",
+    ),
+    ("url: www.test.invalid", "11:8: template.url: `www.test.invalid` is not a URL: `https://…` is expected"),
+    (
+        "conf: {qrexec: true}",
+        "11:18: template.conf.qrexec: Qubes passes over `true`: `1` is the only value, leave the key out for all else",
+    ),
+    (
+        "conf: {virt-mode: pv}",
+        "11:21: template.conf.virt-mode: `pv` is refused by qvm-template unless it is told --allow-pv: take `pvh` or `hvm`",
+    ),
+    (
+        "conf: {kernel: 6.12}",
+        "11:18: template.conf.kernel: Qubes passes over `6.12`: only `kernel: ''` (the template's own kernel) is taken, leave it out for dom0's",
+    ),
+    (
+        "conf: {net.fake-ip: 10.137.0}",
+        "11:23: template.conf.net.fake-ip: `10.137.0` is not an IPv4 address such as `192.168.0.1`",
+    ),
+    (
+        "conf: {qrexc: 1}",
+        "11:10: template.conf: unknown field `qrexc`, expected one of `no-monitor-layout`, `pci-e820-host`, `linux-stubdom`, `gui`, `selinux`, `gui-emulated`, `qrexec`, `net.fake-ip`, `net.fake-gateway`, `net.fake-netmask`, `virt-mode`, `kernel`\nhint: did you mean `qrexec`?",
+    ),
+    (
+        "appmenus: {whitelisted: [xterm]}",
+        "11:28: template.appmenus.whitelisted[0]: `xterm` is not a desktop entry such as `xterm.desktop`",
+    ),
+];
+
+#[test]
+fn what_qubes_would_refuse_is_refused_here() {
+    for (text, expected) in TEMPLATE_MISTAKES {
+        let main = format!("{SMALL}recommends: false\ntemplate:\n  {text}\n");
+        let files = Files::new(&[("main.yaml", &main)]);
+        assert_eq!(files.mistake(), format!("main.yaml:{expected}"), "{text}");
+    }
+    let long = SMALL.replace("small", "a-name-of-a-manifest-for-qubes-xx");
+    let files = Files::new(&[("main.yaml", &format!("{long}template: {{version: 4.3.0}}\n"))]);
+    assert_eq!(
+        files.mistake(),
+        "main.yaml:1:7: `a-name-of-a-manifest-for-qubes-xx` has 33 characters: Qubes takes names of at most 31; \
+         `template: name:` gives it another name than the manifest's"
+    );
+}
+
+#[test]
+fn a_template_has_upstreams_defaults_and_what_files_add() {
+    let small = SMALL.replace("small", "debian-13+xfce");
+    let files = Files::new(&[("main.yaml", &format!("{small}template: {{version: 4.3.0}}\n"))]);
+    let template = files.load().unwrap().template.unwrap();
+    assert_eq!((template.name.as_str(), template.license.as_str()), ("debian-13-xfce", "GPLv3+"));
+    assert_eq!(template.summary, "Qubes OS template for debian-13-xfce");
+    assert_eq!(template.description, "Qubes OS template for debian-13-xfce.");
+    assert_eq!(template.appmenus.vm_whitelisted, ["xterm.desktop"]);
+    let include = "template: {version: 4.2.0, conf: {kernel: '', gui: 1}, appmenus: {whitelisted: [a.desktop]}}\n";
+    let main = format!(
+        "include: [base.yaml]\n{SMALL}template: {{version: 4.3.0, name: other, conf: {{virt-mode: hvm}}, appmenus: {{whitelisted: [b.desktop]}}}}\n"
+    );
+    let files = Files::new(&[("main.yaml", &main), ("base.yaml", include)]);
+    let template = files.load().unwrap().template.unwrap();
+    assert_eq!((template.name.as_str(), template.version.as_str()), ("other", "4.3.0"));
+    let conf: Vec<String> = template.conf.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(conf, ["gui=1", "virt-mode=hvm", "kernel="]);
+    assert_eq!(template.appmenus.whitelisted, ["a.desktop", "b.desktop"]);
+}
+
+#[test]
+fn checks_that_are_silenced_shape_nothing() {
+    let files = Files::new(&[("main.yaml", SMALL)]);
+    let digest = files.load().unwrap().digest;
+    files.write("main.yaml", &format!("{SMALL}checks: {{init: a container}}\n"));
+    let manifest = files.load().unwrap();
+    assert_eq!((manifest.digest, manifest.checks), (digest, vec![("init".to_owned(), "a container".to_owned())]));
+    files.write("main.yaml", &format!("{SMALL}template: {{version: 4.3.0}}\n"));
+    assert_ne!(files.load().unwrap().digest, digest);
 }
 
 #[test]

@@ -71,6 +71,8 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
         system: System::default(),
         outputs: vec![OutputFormat::Ostree],
         image: ImageOptions::default(),
+        template: None,
+        checks: Vec::new(),
         tools: Tools { archives: Vec::new() },
         path: PathBuf::from("small.yaml"),
         digest: Sha256::of(b"small"),

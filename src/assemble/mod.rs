@@ -7,17 +7,18 @@ mod accounts;
 mod failure;
 mod merge;
 mod normalise;
+mod replay;
+mod rounds;
 mod settings;
 
 pub use failure::ScriptFailed;
 pub use merge::Merged;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -25,37 +26,22 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::import::{self, Imports};
 use crate::lock::{Lock, Package};
-use crate::manifest::{AddedFile, Group, HookPoint, Manifest, System, User};
-use crate::package::{Act, Format, Installation, Round, Script, Unpacked};
+use crate::manifest::{AddedFile, Group, Manifest, System, User};
+use crate::package::{Format, Installation, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
-use crate::sandbox::{self, Input, Limits, Plan, Root, Scratch, Step, StepFailed, TemporaryFile};
-use crate::store::{self, Layers, NewCommit, Store, Tree};
+use crate::sandbox::{self, Input, Step, StepFailed};
+use crate::store::{self, NewCommit, Store, Tree};
 use crate::timing;
 
 use merge::Merger;
+use replay::Replay;
+use rounds::{Assembly, step};
 
 /// Part of every key; to be raised when the same inputs give another tree than before.
-const VERSION: u32 = 3;
+const VERSION: u32 = 5;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";
-
-/// What every script finds in its environment. Byte-code that Python writes by itself when it imports goes by the times of
-/// files, which a root has no more; what packages compile goes by contents. Perl and Python visit their tables in a random
-/// order unless told a seed, and TeX takes `SOURCE_DATE_EPOCH` for the present time only when told to.
-const ENVIRONMENT: &[(&str, &str)] = &[
-    ("FORCE_SOURCE_DATE", "1"),
-    ("HOME", "/root"),
-    ("LC_ALL", "C.UTF-8"),
-    ("LOGNAME", "root"),
-    ("PERL_HASH_SEED", "0"),
-    ("PYTHONDONTWRITEBYTECODE", "1"),
-    ("PYTHONHASHSEED", "0"),
-    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-    ("SHELL", "/bin/sh"),
-    ("TERM", "dumb"),
-    ("USER", "root"),
-];
 
 /// What each script may use. Nothing of it shapes the tree, and so it is in no key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +52,12 @@ pub struct ScriptLimits {
     pub space: Option<u64>,
 }
 
+/// What scripts take for the present time (`SOURCE_DATE_EPOCH`). It stands still for a month, so that what scripts make of the
+/// time is not another thing with every package that moves the lock's date.
+fn clock(lock: &Lock) -> Timestamp {
+    lock.date.start_of_month()
+}
+
 /// The key of the configured tree that a manifest and its lock describe.
 pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
     #[derive(Serialize)]
@@ -73,7 +65,7 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         version: u32,
         format: Format,
         architecture: &'a str,
-        date: Timestamp,
+        clock: Timestamp,
         packages: Vec<(&'a str, &'a str, Sha256, &'a [String], bool)>,
         groups: &'a [Group],
         users: &'a [User],
@@ -85,7 +77,7 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
         version: VERSION,
         format: lock.format,
         architecture: lock.architecture.as_str(),
-        date: lock.date,
+        clock: clock(lock),
         packages: lock
             .packages
             .iter()
@@ -124,28 +116,37 @@ pub fn run(
     let mut on_line = |line: &str| progress.detail(line);
     let rounds = assembly.rounds(&mut on_line)?;
     let mut merger = Merger::new(installation, store, &writer);
+    let name = format!("{} {}", manifest.name, lock.architecture);
+    let mut replay = Replay::load(store, &name, installation.residue())?;
+    let reader = store.reader();
     for round in &rounds {
         let (plan, scratch) = assembly.prepare(&mut merger, round, &rounds)?;
+        let temporary = plan.temporary_files.iter().map(|file| file.path.clone()).collect();
+        let mut recorder = replay.round(&writer, &reader, &merger.tree, temporary);
         timings
-            .alone(timing::Part::Scripts, || sandbox::run(program, store.work(), &plan, &mut on_line))
+            .alone(timing::Part::Scripts, || {
+                sandbox::run_observed(program, store.work(), &plan, &mut on_line, &mut recorder)
+            })
             .map_err(|error| failure::explain(error, installation, manifest))?;
         let apply = || store::apply_upper(&writer, &mut merger.tree, &scratch.upper());
         timings.alone(timing::Part::Changes, apply)?;
     }
     assembly.layers.discard();
+    progress.detail(&format!("{} of {} scripts need not run again", replay.spared, replay.count));
     drop(task);
     let mut tree = merger.tree;
-    normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue(), lock.date)?;
+    normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue(), clock(lock))?;
     accounts::add_files(store, &writer, &mut tree, &manifest.files)?;
     let commit = NewCommit {
         name: store::cache_ref(STAGE, key(manifest, lock)?),
         parent: None,
-        subject: format!("{} {}", manifest.name, lock.architecture),
+        subject: name.clone(),
         metadata: tree.metadata()?,
         root: timings.alone(timing::Part::Commit, || writer.write_tree(&tree))?,
         date: lock.date,
     };
-    let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit]))?;
+    let scripts = timings.alone(timing::Part::Commit, || replay.commit(&writer, &name, lock.date))?;
+    let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit, scripts]))?;
     Ok((commits[0], tree))
 }
 
@@ -183,7 +184,7 @@ pub fn shell(
         }
         let command = vec!["/bin/sh".to_owned(), "-i".to_owned()];
         let script = Script { label: "the shell".to_owned(), command, environment: Vec::new() };
-        plan.steps.push(Step { input: Input::Inherit, ..step(script, lock.date) });
+        plan.steps.push(Step { input: Input::Inherit, ..step(script, clock(lock)) });
         plan.interactive = true;
         return sandbox::run_interactive(program, store.work(), &plan);
     }
@@ -248,162 +249,4 @@ fn load(imports: &Imports<'_>, packages: &[Package], installation: &dyn Installa
         }
         Ok(())
     })
-}
-
-fn temporary_file(path: &str, mode: u32, content: &str) -> TemporaryFile {
-    TemporaryFile { path: path.into(), mode, content: content.to_owned() }
-}
-
-/// A root in the making.
-struct Assembly<'a, 'p> {
-    store: &'a Store,
-    program: &'a Path,
-    limits: ScriptLimits,
-    manifest: &'a Manifest,
-    lock: &'a Lock,
-    imports: &'a Imports<'p>,
-    installation: &'a dyn Installation,
-    /// The root as scripts find it.
-    layers: Layers<'a>,
-    /// The packages that the database was told of.
-    told: Vec<usize>,
-    /// How many folders of changes there were.
-    count: usize,
-}
-
-impl<'a, 'p> Assembly<'a, 'p> {
-    fn new(
-        store: &'a Store,
-        program: &'a Path,
-        limits: ScriptLimits,
-        manifest: &'a Manifest,
-        lock: &'a Lock,
-        imports: &'a Imports<'p>,
-        installation: &'a dyn Installation,
-    ) -> Self {
-        let layers = Layers::new(store);
-        Self { store, program, limits, manifest, lock, imports, installation, layers, told: Vec::new(), count: 0 }
-    }
-
-    fn load(&self, packages: &[usize]) -> Result<()> {
-        load(self.imports, &self.lock.packages, self.installation, packages)
-    }
-
-    /// Asks the planner, if there is one, for the rounds. Much of its root is in the first round's, too.
-    fn rounds(&mut self, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
-        let Some(planner) = self.installation.planner() else { return self.installation.rounds(None) };
-        self.load(&planner.packages)?;
-        let merge = || merge_alone(self.store, self.installation, &planner.packages);
-        let timings = self.store.timings();
-        let tree = timings.alone(timing::Part::Merge, merge)?.tree;
-        timings.alone(timing::Part::CheckOut, || self.layers.show(&tree.root))?;
-        let files = planner.files.iter();
-        let plan = Plan {
-            root: Root::ReadOnly(self.layers.folders()[0].clone()),
-            binds: Vec::new(),
-            temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
-            steps: vec![step(planner.script, self.lock.date)],
-            interactive: false,
-            limits: Limits { script_time: Some(self.limits.time), ..Limits::default() },
-        };
-        let mut told = String::new();
-        let mut tell = |line: &str| {
-            on_line(line);
-            told.extend([line, "\n"]);
-        };
-        let run = || sandbox::run(self.program, self.store.work(), &plan, &mut tell);
-        timings
-            .alone(timing::Part::Scripts, run)
-            .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
-        self.installation.rounds(Some(&told))
-    }
-
-    /// Merges the packages of a round and plans its sandbox, whose changes go to the scratch folders.
-    fn prepare(&mut self, merger: &mut Merger<'_>, round: &Round, rounds: &[Round]) -> Result<(Plan, Scratch)> {
-        self.load(&round.register)?;
-        self.load(&round.unpack)?;
-        let timings = self.store.timings();
-        timings.alone(timing::Part::Merge, || merger.merge(round))?;
-        timings.alone(timing::Part::CheckOut, || self.layers.show(&merger.tree.root))?;
-        let scratch = self.scratch(&merger.tree)?;
-        let guards = self.installation.guards().into_iter();
-        let guards = guards.filter(|(path, ..)| merger.tree.root.find(store::split(path).0).is_some());
-        let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
-        let hooks = settings::hook_files(self.manifest);
-        let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));
-        let mut plan = Plan {
-            root: self.root(&scratch),
-            binds: Vec::new(),
-            temporary_files: guards.chain(hooks).collect(),
-            steps: Vec::new(),
-            interactive: false,
-            limits: Limits {
-                script_time: Some(self.limits.time),
-                script_runner: Some(self.installation.script_runner().to_owned()),
-                changes: Some(scratch.changes()),
-            },
-        };
-        self.add_steps(&mut plan, round, rounds)?;
-        Ok((plan, scratch))
-    }
-
-    /// The scripts of a round. Before the first one's come the manifest's first hooks, after the last one's its accounts,
-    /// settings and other hooks; its answers come before any package of the round that can take them asks.
-    fn add_steps(&mut self, plan: &mut Plan, round: &Round, rounds: &[Round]) -> Result<()> {
-        let is = |other: Option<&Round>| other.is_some_and(|other| std::ptr::eq(other, round));
-        let manifest = self.manifest;
-        let mut scripts = Vec::new();
-        if is(rounds.first()) {
-            scripts.extend(settings::hooks(manifest, HookPoint::Unpacked));
-        }
-        scripts.extend(self.installation.answers(&manifest.system.debconf, round)?);
-        for act in &round.acts {
-            match act {
-                Act::Run(script) => scripts.push(script.clone()),
-                Act::Tell(packages) => {
-                    let told = self.installation.tell(packages, &self.told);
-                    self.told.extend(packages);
-                    let files = told.files.iter().map(|(path, content)| temporary_file(path, 0o644, content));
-                    plan.temporary_files.extend(files);
-                    scripts.extend(told.scripts);
-                }
-            }
-        }
-        if is(rounds.last()) {
-            scripts.extend(accounts::account_scripts(manifest));
-            scripts.extend(settings::scripts(&manifest.system));
-            scripts.extend(settings::hooks(manifest, HookPoint::Configured));
-        }
-        plan.steps.extend(scripts.into_iter().map(|script| step(script, self.lock.date)));
-        Ok(())
-    }
-
-    /// Folders for changes of a tree: room for a generous guess of them, as much again as the packages' files take.
-    fn scratch(&mut self, tree: &Tree) -> Result<Scratch> {
-        let expected = (256 << 20) + self.lock.packages.iter().map(|p| p.size).sum::<u64>();
-        self.count += 1;
-        let scratch =
-            Scratch::new(self.store.work().join(format!("changes-{}", self.count)), expected, self.limits.space)?;
-        // The top of the overlay shows the attributes of its upper layer.
-        store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
-        Ok(scratch)
-    }
-
-    /// The layers with room for changes.
-    fn root(&self, scratch: &Scratch) -> Root {
-        Root::Overlay { lower: self.layers.folders().to_vec(), upper: scratch.upper(), work: scratch.work() }
-    }
-}
-
-fn step(script: Script, date: Timestamp) -> Step {
-    let mut environment: BTreeMap<String, String> =
-        ENVIRONMENT.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    environment.insert("SOURCE_DATE_EPOCH".to_owned(), date.seconds().to_string());
-    environment.extend(script.environment);
-    Step {
-        label: script.label,
-        command: script.command,
-        environment: environment.into_iter().collect(),
-        input: Input::Null,
-    }
 }

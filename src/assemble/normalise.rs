@@ -97,6 +97,12 @@ fn find(root: &Directory, pattern: &str) -> BTreeSet<String> {
     paths.collect()
 }
 
+/// Whether a pattern names a path or a folder above it.
+pub(super) fn is_within(pattern: &str, path: &str) -> bool {
+    let mut names = path.split('/');
+    pattern.split('/').all(|component| names.next().is_some_and(|name| matches(component, name)))
+}
+
 /// Whether a name fits a pattern in which a `*` stands for any text.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {

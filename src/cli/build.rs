@@ -1,15 +1,16 @@
 //! `compose build`: the pipeline from lock to outputs.
 
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use compose::arch::Architecture;
+use compose::artifact::Artifact;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
-use compose::finalize::{self, Artifact};
+use compose::finalize;
 use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
@@ -21,7 +22,8 @@ use compose::{assemble, fetch};
 use super::fetch::fetch_files;
 use super::manifests::{architectures, one_architecture};
 use super::settings::{self, Settings};
-use super::{Answer, terminal};
+use super::signing::Signing;
+use super::{Answer, outputs, terminal};
 
 /// Build a manifest's outputs from its lock
 #[derive(Debug, Args)]
@@ -37,6 +39,8 @@ pub struct Arguments {
     /// Folder of outputs
     #[arg(long, value_name = "DIR", default_value = "out")]
     output: PathBuf,
+    #[command(flatten)]
+    pub signing: Signing,
 }
 
 /// Reads an output's form, as manifests spell it.
@@ -59,10 +63,13 @@ impl Arguments {
 
     /// The outputs asked for.
     pub fn formats(&self, manifest: &Manifest) -> Vec<OutputFormat> {
-        match self.format.as_slice() {
+        let mut formats = match self.format.as_slice() {
             [] => manifest.outputs.clone(),
             some => some.to_vec(),
-        }
+        };
+        // What is made of an image comes after it, so that it can take the one that is there.
+        formats.sort_by_key(|format| *format == OutputFormat::QubesTemplate);
+        formats
     }
 }
 
@@ -120,7 +127,7 @@ pub fn obtain(
 }
 
 /// The commit of the configured tree, and the tree itself when it had to be made.
-fn configure(
+pub fn configure(
     store: &Store,
     manifest: &Manifest,
     lock: &Lock,
@@ -171,7 +178,8 @@ pub fn build(
     store: &Store,
 ) -> Result<Built> {
     let program = settings::program()?;
-    let output = std::path::absolute(&arguments.output).context("the output folder")?;
+    let output = absolute(&arguments.output).context("the output folder")?;
+    let signer = arguments.signing.signer()?;
     let mut summary = Summary::default();
 
     let (commit, mut tree) = configure(store, manifest, lock, settings, &mut summary)?;
@@ -179,13 +187,18 @@ pub fn build(
 
     let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
+    let mut checked = false;
     for format in arguments.formats(manifest) {
-        if format.needs_tools() && finalize::is_due(&request, format)? {
+        if format.needs_tools() && outputs::is_due(&request, format, signer.as_ref())? {
+            if format.needs_image() && !checked {
+                outputs::check_tree(&request, &mut tree, settings)?;
+                checked = true;
+            }
             let packages: Vec<_> = lock.tools.iter().collect();
             summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
         }
-        let finalize = || finalize::run(&request, format, &mut tree, &settings.terminal);
-        let artifact = summary.time("finalize", || store.timings().alone(Part::Image, finalize))?;
+        let write = || outputs::write(&request, format, signer.as_ref(), &mut tree, settings);
+        let artifact = summary.time("finalize", || store.timings().alone(Part::Image, write))?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     summary.tell(manifest, lock, &artifacts, template, settings);
@@ -201,7 +214,7 @@ pub fn build(
 
 /// What is told at the end.
 #[derive(Default)]
-struct Summary {
+pub struct Summary {
     times: Vec<(&'static str, Duration)>,
     notes: Vec<String>,
 }

@@ -2,12 +2,16 @@
 //! prints, reads the environment and knows exit codes.
 
 mod build;
+mod check;
 mod check_archive;
 mod fetch;
 mod graph;
 mod manifests;
+mod outputs;
 mod settings;
 mod shell;
+mod sign;
+mod signing;
 mod store;
 mod terminal;
 mod update_lock;
@@ -38,11 +42,13 @@ enum Command {
     UpdateLock(update_lock::Arguments),
     Fetch(fetch::Arguments),
     Build(build::Arguments),
+    Check(check::Arguments),
     Verify(verify::Arguments),
     Why(why::Arguments),
     Graph(graph::Arguments),
     CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
+    Sign(sign::Arguments),
     Store(store::Arguments),
     /// The first process of a sandbox; started by compose itself
     #[command(hide = true)]
@@ -94,8 +100,10 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Answer> {
     // Before anything starts a thread.
-    if matches!(arguments.command, Command::Build(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_))
-        && let Some(code) = sandbox::identity::enter()?
+    if matches!(
+        arguments.command,
+        Command::Build(_) | Command::Check(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_)
+    ) && let Some(code) = sandbox::identity::enter()?
     {
         return Ok(Answer::Code(code));
     }
@@ -104,11 +112,13 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::UpdateLock(a) => update_lock::run(a, &settings),
         Command::Fetch(a) => fetch::run(a, &settings),
         Command::Build(a) => build::run(a, &settings),
+        Command::Check(a) => check::run(a, &settings),
         Command::Verify(a) => verify::run(a, &settings),
         Command::Why(a) => why::run(a, &settings),
         Command::Graph(a) => graph::run(a, &settings),
         Command::CheckArchive(a) => check_archive::run(a, &settings),
         Command::Shell(a) => shell::run(a, &settings),
+        Command::Sign(a) => sign::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),
         Command::SandboxInit { .. } => Ok(Answer::Yes),
     }

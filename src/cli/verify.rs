@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use compose::assemble;
 use compose::diff::builds::{self, Build};
-use compose::finalize::{self, Request};
+use compose::finalize::Request;
 use compose::lock::{Lock, Package};
 use compose::manifest::{Manifest, OutputFormat};
 use compose::process;
@@ -19,7 +19,7 @@ use compose::store::Store;
 
 use super::fetch::fetch_files;
 use super::settings::{self, Settings};
-use super::{Answer, build, terminal};
+use super::{Answer, build, outputs, terminal};
 
 /// The second store, in a folder of its own: its path has another length than most, and characters that need care.
 const STORE: &str = "another store, made from nothing";
@@ -73,16 +73,16 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     fs::create_dir(&place).with_context(|| format!("cannot create {}", place.display()))?;
     // Not a link for each file, which another file system would not take.
     symlink(store.root().join("files"), place.join("files")).context("cannot share the fetched files")?;
-    build_again(manifest, lock, &formats, settings, &place, &output)?;
+    build_again(arguments, manifest, lock, settings, &place, &output)?;
 
     let second = Store::open(&place)?;
     let commit = assemble::cached(&second, assemble::key(manifest, lock)?)?;
     let commit = commit.context("the second build left no configured tree")?;
     let program = settings::program()?;
     let request = Request { store: &second, program: &program, manifest, lock, commit, folder: &output };
-    let mut artifacts = Vec::new();
+    let (signer, mut artifacts) = (arguments.build.signing.signer()?, Vec::new());
     for format in formats {
-        let artifact = finalize::run(&request, format, &mut None, &settings.terminal)?;
+        let artifact = outputs::write(&request, format, signer.as_ref(), &mut None, settings)?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     let first =
@@ -105,9 +105,9 @@ fn imported<'a>(lock: &'a Lock, formats: &[OutputFormat]) -> Vec<&'a Package> {
 
 /// Runs this program on a store that has nothing but the fetched files, with everything else different that must not matter.
 fn build_again(
+    arguments: &Arguments,
     manifest: &Manifest,
     lock: &Lock,
-    formats: &[OutputFormat],
     settings: &Settings,
     store: &Path,
     output: &Path,
@@ -119,7 +119,8 @@ fn build_again(
     command.args(settings.script_options());
     command.arg("--store").arg(store).arg("build").arg(path::absolute(&manifest.path)?);
     command.args(["--arch", lock.architecture.as_str()]).arg("--output").arg(output);
-    for format in formats {
+    command.args(arguments.build.signing.options()?);
+    for format in arguments.build.formats(manifest) {
         command.args(["--format", format.as_str()]);
     }
     command.current_dir("/").envs(ENVIRONMENT.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());

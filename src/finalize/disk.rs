@@ -29,8 +29,12 @@ pub(super) const EFI_SYSTEM: Range<u64> = MIB..201 * MIB;
 /// Where the BIOS boot partition is, in bytes.
 pub(super) const BIOS_BOOT: Range<u64> = 201 * MIB..203 * MIB;
 /// What the disk has beside the root file system, in bytes.
-pub(super) const BESIDE_ROOT: u64 = 204 * MIB;
+pub const BESIDE_ROOT: u64 = 204 * MIB;
 
+/// The GUID of the root partition.
+pub const ROOT_PARTITION: Uuid = uuid!("693244e6-3e07-47bf-ad79-acade4293fe7");
+/// Its name.
+pub const ROOT_NAME: &str = "Root filesystem";
 const DISK: Uuid = uuid!("f4796a2a-e377-45bd-b539-d6d49e569055");
 
 /// Where the root file system of a disk of so many bytes is.
@@ -51,7 +55,7 @@ pub(super) fn write_table(file: &mut File, size: u64) -> Result<()> {
     let partitions = [
         partition(EFI, uuid!("fa4d6529-56da-47c7-ae88-e2dfecb72621"), "EFI System", EFI_SYSTEM),
         partition(BIOS, uuid!("1e6c9db4-1e91-46c4-846a-2030dcb13b8c"), "BIOS boot partition", BIOS_BOOT),
-        partition(LINUX_FS, uuid!("693244e6-3e07-47bf-ad79-acade4293fe7"), "Root filesystem", root(size)),
+        partition(LINUX_FS, ROOT_PARTITION, ROOT_NAME, root(size)),
     ];
     let in_blocks = LogicalBlockSize::Lb512;
     let write = |file: &mut File| -> Result<()> {

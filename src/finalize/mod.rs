@@ -1,8 +1,5 @@
-//! A configured tree to what the user takes away: `root.img` and volumes beside it, archives and file systems of other kinds, or the ref
-//! alone.
-//!
-//! What was written is recorded in the store under a key of all inputs and the file's place, with the file's stamp. As
-//! long as the stamp holds, the file is not made again.
+//! A configured tree to what the user takes away: `root.img` and volumes beside it, archives and file systems of other
+//! kinds, or the ref alone.
 //!
 //! Images are sparse files: what is free in them is holes, and they are named by a digest that skips those (see `verity`).
 
@@ -20,58 +17,24 @@ mod verity;
 mod volumes;
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
+use crate::artifact::{Artifact, Place};
 use crate::digest::{FileDigest, Sha256};
-use crate::durable;
 use crate::lock::Lock;
 use crate::manifest::{Manifest, OutputFormat};
 use crate::progress::{Progress, Unit};
 use crate::run_folder::RunFolder;
 use crate::store::{Store, Tree};
 
+pub use disk::{BESIDE_ROOT, ROOT_NAME, ROOT_PARTITION};
+
 /// Part of every key; to be raised when the same inputs give other bytes than before.
 const VERSION: u32 = 2;
-
-/// An output that stands where it was asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Artifact {
-    /// The file.
-    pub path: PathBuf,
-    /// Its apparent size in bytes.
-    pub size: u64,
-    /// Its digest.
-    pub digest: FileDigest,
-    /// Whether it stood there before.
-    pub reused: bool,
-}
-
-/// The record of a file in `stages/`.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    digest: FileDigest,
-    stamp: Stamp,
-}
-
-/// What changes when a file is written to or replaced.
-#[derive(PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(m: &fs::Metadata) -> Self {
-        Self { device: m.dev(), inode: m.ino(), size: m.size(), changed: (m.ctime(), m.ctime_nsec()) }
-    }
-}
 
 /// What an output is made of.
 pub struct Request<'a> {
@@ -89,29 +52,25 @@ pub struct Request<'a> {
     pub folder: &'a Path,
 }
 
-/// The file of an output and, when it stands as its record says, that record.
-fn look_up(request: &Request<'_>, ending: &str, identity: Sha256) -> (PathBuf, PathBuf, Option<Record>) {
+/// Where an output goes.
+fn place(request: &Request<'_>, ending: &str, identity: Sha256) -> Place {
     let Request { store, lock, folder, .. } = request;
     let path = folder.join(format!("{}.{}.{ending}", lock.manifest, lock.architecture));
-    let name = Sha256::of(format!("{identity} {}", path.display()).as_bytes()).to_hex();
-    let record_path = store.root().join("stages").join(name);
-    let record = read_record(&record_path)
-        .filter(|record| fs::symlink_metadata(&path).is_ok_and(|m| Stamp::of(&m) == record.stamp));
-    (path, record_path, record)
+    Place::new(store, path, identity)
 }
 
-/// Whether [`run`] would have to write this output.
-pub fn is_due(request: &Request<'_>, format: OutputFormat) -> Result<bool> {
-    let Some(ending) = ending(format) else { return Ok(false) };
-    Ok(look_up(request, ending, identity(request, format)?).2.is_none())
+/// The output, when it stands as [`run`] wrote it.
+pub fn standing(request: &Request<'_>, format: OutputFormat) -> Result<Option<Artifact>> {
+    let Some(ending) = ending(format) else { return Ok(None) };
+    Ok(place(request, ending, identity(request, format)?).standing())
 }
 
-/// The end of an output's file name, for those that are files.
+/// The end of an output's file name, for those that are files of this stage.
 fn ending(format: OutputFormat) -> Option<&'static str> {
-    (format != OutputFormat::Ostree).then(|| format.as_str())
+    (!matches!(format, OutputFormat::QubesTemplate | OutputFormat::Ostree)).then(|| format.as_str())
 }
 
-/// Writes one output as `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for [`OutputFormat::Ostree`].
+/// Writes one output as `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for those that are no file of this stage.
 pub fn run(
     request: &Request<'_>,
     format: OutputFormat,
@@ -121,9 +80,9 @@ pub fn run(
     let Some(ending) = ending(format) else { return Ok(None) };
     let Request { store, lock, folder, .. } = request;
     let identity = identity(request, format)?;
-    let (path, record_path, record) = look_up(request, ending, identity);
-    if let Some(record) = record {
-        return Ok(Some(Artifact { size: record.stamp.size, digest: record.digest, path, reused: true }));
+    let place = place(request, ending, identity);
+    if let Some(standing) = place.standing() {
+        return Ok(Some(standing));
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let _task = progress.task(ending, Unit::Items, 0);
@@ -131,49 +90,43 @@ pub fn run(
     let file = temporary.path().join("output");
     let options = &request.manifest.image;
     match format {
-        OutputFormat::RootImg => image::write(request, tree_of(request, tree)?, identity, &file)?,
+        OutputFormat::RootImg => write_image(request, tree, &file)?,
         OutputFormat::PrivateImg => volumes::write_private(request, options.private, identity, &file)?,
         OutputFormat::SwapImg => volumes::write_swap(options.swap, identity, &file)?,
-        OutputFormat::Erofs => packed::write_erofs(request, tree_of(request, tree)?, identity, &file)?,
-        OutputFormat::Squashfs => packed::write_squashfs(request, tree_of(request, tree)?, &file)?,
-        OutputFormat::Tar | OutputFormat::Oci | OutputFormat::Ostree => {}
+        OutputFormat::Erofs => packed::write_erofs(request, read_tree(request, tree)?, identity, &file)?,
+        OutputFormat::Squashfs => packed::write_squashfs(request, read_tree(request, tree)?, &file)?,
+        OutputFormat::Tar | OutputFormat::Oci | OutputFormat::QubesTemplate | OutputFormat::Ostree => {}
     }
-    let (digest, size) = match format {
+    let digest = match format {
         OutputFormat::Tar => {
-            let tree = tree_of(request, tree)?;
-            let (digest, size) = hashed::write(&file, |output| tar::write(&store.reader(), tree, lock.date, output))?;
-            (FileDigest::Sha256(digest), size)
+            let tree = read_tree(request, tree)?;
+            FileDigest::Sha256(hashed::write(&file, |output| tar::write(&store.reader(), tree, lock.date, output))?.0)
         }
-        OutputFormat::Oci => {
-            let (digest, size) = oci::write(request, tree_of(request, tree)?, &file)?;
-            (FileDigest::Sha256(digest), size)
-        }
+        OutputFormat::Oci => FileDigest::Sha256(oci::write(request, read_tree(request, tree)?, &file)?.0),
         OutputFormat::Erofs | OutputFormat::Squashfs => {
             let hashed = File::open(&file).and_then(Sha256::of_reader);
-            let (digest, size) = hashed.with_context(|| format!("cannot read {}", path.display()))?;
-            (FileDigest::Sha256(digest), size)
+            FileDigest::Sha256(hashed.with_context(|| format!("cannot read {}", place.path.display()))?.0)
         }
         _ => {
             let sealed = File::options().read(true).write(true).open(&file).and_then(|file| verity::seal(&file));
-            let (digest, size) = sealed.with_context(|| format!("cannot read {}", path.display()))?;
-            (FileDigest::Verity(digest), size)
+            FileDigest::Verity(sealed.with_context(|| format!("cannot read {}", place.path.display()))?.0)
         }
     };
-    let written = File::open(&file)?;
-    written.sync_all()?;
-    durable::rename(&file, &path)?;
-    // Of the open file, since another run may have put its own at the path by now.
-    let stamp = Stamp::of(&written.metadata()?);
-    durable::write(&record_path, &serde_json::to_vec(&Record { digest, stamp })?)?;
-    Ok(Some(Artifact { path, size, digest, reused: false }))
+    place.put(&file, digest).map(Some)
 }
 
-/// The configured tree, read where no earlier stage made it.
-fn tree_of<'a>(request: &Request<'_>, tree: &'a mut Option<Tree>) -> Result<&'a Tree> {
-    match tree {
-        Some(tree) => Ok(tree),
-        None => Ok(tree.insert(request.store.read_tree(request.commit)?)),
-    }
+/// Writes `root.img` to a file that must not exist, for outputs that are made of it.
+pub fn write_image(request: &Request<'_>, tree: &mut Option<Tree>, file: &Path) -> Result<()> {
+    let identity = identity(request, OutputFormat::RootImg)?;
+    image::write(request, read_tree(request, tree)?, identity, file)
+}
+
+/// The tree, read when it is not yet.
+pub fn read_tree<'a>(request: &Request<'_>, tree: &'a mut Option<Tree>) -> Result<&'a Tree> {
+    Ok(match tree {
+        Some(tree) => tree,
+        None => tree.insert(request.store.read_tree(request.commit)?),
+    })
 }
 
 /// What lies at a byte of an output that [`run`] wrote: a path, or a word for what belongs to no path, where it is known.
@@ -182,16 +135,17 @@ pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset:
         OutputFormat::RootImg => image::path_at(request, file, offset),
         OutputFormat::PrivateImg => ext4::path_at(request, file, 0, offset),
         OutputFormat::Tar => tar::path_at(file, offset),
-        _ => Ok(None),
+        OutputFormat::SwapImg
+        | OutputFormat::Erofs
+        | OutputFormat::Squashfs
+        | OutputFormat::Oci
+        | OutputFormat::QubesTemplate
+        | OutputFormat::Ostree => Ok(None),
     }
 }
 
-fn read_record(path: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
 /// The digest of everything that shapes an output's bytes; also where file systems get their UUIDs from.
-fn identity(request: &Request<'_>, format: OutputFormat) -> Result<Sha256> {
+pub fn identity(request: &Request<'_>, format: OutputFormat) -> Result<Sha256> {
     #[derive(Serialize)]
     struct Inputs {
         version: u32,

@@ -27,6 +27,7 @@ pub(super) fn plan(request: &Request<'_>, files: &[(&Path, &str)], steps: Vec<St
         temporary_files: Vec::new(),
         steps,
         interactive: false,
+        observer: None,
         limits: Limits::default(),
     })
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{AddedContent, Archive, Base, Group, ImageOptions, Manifest, OutputFormat, PackageRequest, System, User};
+use super::{
+    AddedContent, Archive, Base, Group, ImageOptions, Manifest, OutputFormat, PackageRequest, System, Template, User,
+};
 use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::package::Format;
@@ -32,6 +34,8 @@ struct Values<'a> {
     system: Option<&'a System>,
     outputs: &'a [OutputFormat],
     image: &'a ImageOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<&'a Template>,
     tools: Vec<ArchiveValues<'a>>,
 }
 
@@ -91,6 +95,7 @@ pub fn digest(manifest: &Manifest, keyrings: &BTreeMap<PathBuf, Sha256>) -> Sha2
         system: Some(&manifest.system).filter(|system| **system != System::default()),
         outputs: &manifest.outputs,
         image: &manifest.image,
+        template: manifest.template.as_ref(),
         tools: archive_values(&manifest.tools.archives, keyrings),
     };
     let json = serde_json::to_vec(&values).expect("values are strings, numbers and lists");

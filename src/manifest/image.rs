@@ -37,6 +37,9 @@ pub enum OutputFormat {
     /// An OCI image layout in a tar archive.
     #[serde(rename = "oci")]
     Oci,
+    /// A Qubes template package, an rpm with `root.img` in it.
+    #[serde(rename = "qubes-template")]
+    QubesTemplate,
     /// The ref in the store alone.
     #[serde(rename = "ostree")]
     Ostree,
@@ -52,6 +55,7 @@ impl OutputFormat {
         Self::Erofs,
         Self::Squashfs,
         Self::Oci,
+        Self::QubesTemplate,
         Self::Ostree,
     ];
 
@@ -65,6 +69,7 @@ impl OutputFormat {
             Self::Erofs => "erofs",
             Self::Squashfs => "squashfs",
             Self::Oci => "oci",
+            Self::QubesTemplate => "qubes-template",
             Self::Ostree => "ostree",
         }
     }
@@ -76,7 +81,12 @@ impl OutputFormat {
 
     /// Whether programs that the lock pins write it.
     pub fn needs_tools(self) -> bool {
-        matches!(self, Self::RootImg | Self::PrivateImg | Self::Erofs | Self::Squashfs)
+        matches!(self, Self::PrivateImg | Self::Erofs | Self::Squashfs) || self.needs_image()
+    }
+
+    /// Whether `root.img` is made for it.
+    pub fn needs_image(self) -> bool {
+        matches!(self, Self::RootImg | Self::QubesTemplate)
     }
 }
 

@@ -6,7 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use super::digest::digest;
 use super::load::{Failure, read_named};
 use super::located::{Located, Mistake, Sources};
-use super::typed::{Typed, TypedArchive, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser};
+use super::typed::{
+    Typed, TypedArchive, TypedChecks, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser,
+};
 use super::{
     AddedContent, AddedFile, Archive, Base, Group, Hook, HookPoint, Manifest, OutputFormat, PackageRequest, Pool,
     RequestKind, System, Tools, User, root_of,
@@ -55,6 +57,7 @@ struct Merge<'a> {
     files: Vec<AddedFile>,
     system: System,
     outputs: Vec<OutputFormat>,
+    checks: Vec<(String, String)>,
 }
 
 impl<'a> Merge<'a> {
@@ -75,6 +78,7 @@ impl<'a> Merge<'a> {
             files: Vec::new(),
             system: System::default(),
             outputs: Vec::new(),
+            checks: Vec::new(),
         }
     }
 
@@ -94,6 +98,7 @@ impl<'a> Merge<'a> {
         override_with(&mut single.recommends, typed.recommends);
         override_with(&mut single.suggests, typed.suggests);
         single.image.override_with(typed.image);
+        single.template.merge(typed.template);
 
         append(&mut self.architectures, typed.architectures);
         append(&mut self.foreign_architectures, typed.foreign_architectures);
@@ -109,6 +114,7 @@ impl<'a> Merge<'a> {
         self.add_units(typed.units)?;
         self.system.debconf.extend(typed.debconf.into_iter().map(|line| line.value));
         self.add_hooks(typed.hooks, &folder)?;
+        self.add_checks(typed.checks)?;
         self.add_files(typed.files, &folder)
     }
 
@@ -173,6 +179,18 @@ impl<'a> Merge<'a> {
                 Some(known) => *known = hook,
                 None => self.system.hooks.push(hook),
             }
+        }
+        Ok(())
+    }
+
+    fn add_checks(&mut self, typed: TypedChecks) -> Result<(), Failure> {
+        for (name, reason) in typed.0 {
+            if reason.value.trim().is_empty() {
+                let message = format!("the check `{}` is silenced without a reason", name.value.0);
+                return Err(self.mistake(&reason, message).into());
+            }
+            self.checks.retain(|(known, _)| *known != name.value.0);
+            self.checks.push((name.value.0.to_owned(), reason.value));
         }
         Ok(())
     }
@@ -421,6 +439,13 @@ impl<'a> Merge<'a> {
         if self.outputs.is_empty() {
             self.outputs.push(OutputFormat::RootImg);
         }
+        let named = single.template.name.as_ref().map_or(name.number, |name| name.number);
+        let template = single.template.finish(&name.value).map_err(|why| self.sources.mistake::<Typed>(named, why))?;
+        if template.is_none() && self.outputs.contains(&OutputFormat::QubesTemplate) {
+            return Err(
+                missing(path, "template: version", "the Qubes release the package is for, such as `4.3.0`").into()
+            );
+        }
         let mut manifest = Manifest {
             name: name.value,
             format: format.value,
@@ -438,6 +463,8 @@ impl<'a> Merge<'a> {
             system: self.system,
             outputs: self.outputs,
             image: single.image.finish(self.sources)?,
+            template,
+            checks: self.checks,
             tools: Tools { archives: self.tools },
             path: path.to_owned(),
             digest: Sha256::of(b""),

@@ -6,6 +6,7 @@ mod image;
 mod load;
 mod located;
 mod merge;
+mod template;
 mod typed;
 mod words;
 
@@ -21,6 +22,7 @@ use crate::package::Format;
 pub use image::{ImageOptions, Kernel, OutputFormat};
 pub use load::load;
 pub use located::Mistake;
+pub use template::{Appmenus, Template};
 
 /// A manifest, complete and checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,11 +59,15 @@ pub struct Manifest {
     pub outputs: Vec<OutputFormat>,
     /// How the image is made.
     pub image: ImageOptions,
+    /// What the Qubes template package says of itself, where there is to be one.
+    pub template: Option<Template>,
+    /// Checks of the tree that may find something, each with the reason. They shape nothing.
+    pub checks: Vec<(String, String)>,
     /// The programs that shape output bytes.
     pub tools: Tools,
     /// The manifest file.
     pub path: PathBuf,
-    /// Digest of all values above (with the contents of added files, without comments or layout): what the lock
+    /// Digest of all values above but `checks` (with the contents of added files, without comments or layout): what the lock
     /// records as `manifest-sha256`.
     pub digest: Sha256,
 }

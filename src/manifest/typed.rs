@@ -7,7 +7,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 use super::located::Located;
-use super::words::{ImageSize, Mode, Size};
+use super::template::TypedTemplate;
+use super::words::{CheckName, ImageSize, Mode, Size};
 use super::{Base, HookPoint, Kernel, OutputFormat};
 use crate::arch::Architecture;
 use crate::package::Format;
@@ -38,6 +39,8 @@ pub struct Typed {
     pub hooks: Vec<TypedHook>,
     pub outputs: Vec<Located<OutputFormat>>,
     pub image: TypedImage,
+    pub template: TypedTemplate,
+    pub checks: TypedChecks,
     pub tools: TypedTools,
 }
 
@@ -151,6 +154,30 @@ pub struct TypedHook {
     pub at: Option<Located<HookPoint>>,
     pub script: Option<Located<String>>,
     pub source: Option<Located<String>>,
+}
+
+/// The block `checks:`, a reason for each name.
+#[derive(Debug, Default)]
+pub struct TypedChecks(pub Vec<(Located<CheckName>, Located<String>)>);
+
+impl<'de> Deserialize<'de> for TypedChecks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ChecksVisitor;
+        impl<'de> Visitor<'de> for ChecksVisitor {
+            type Value = TypedChecks;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of checks to reasons")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut checks = Vec::new();
+                while let Some(check) = map.next_entry()? {
+                    checks.push(check);
+                }
+                Ok(TypedChecks(checks))
+            }
+        }
+        deserializer.deserialize_map(ChecksVisitor)
+    }
 }
 
 /// The block `image:`.

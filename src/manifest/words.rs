@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::located::Word;
 use super::{Base, HookPoint, Kernel, OutputFormat};
 use crate::arch::Architecture;
+use crate::check::CHECKS;
 use crate::package::Format;
 
 /// Finds `word` in a table of words, or tells which there are.
@@ -90,6 +91,17 @@ impl Word for Mode {
             Ok(mode) if mode <= 0o7777 => Ok(Self(mode)),
             _ => Err(format!("`{word}` is not a file mode: octal digits up to 7777 are expected")),
         }
+    }
+}
+
+/// The name of a check that is made of trees.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckName(pub &'static str);
+
+impl Word for CheckName {
+    fn from_word(word: &str) -> Result<Self, String> {
+        let names: Vec<(&str, &'static str)> = CHECKS.iter().map(|check| (check.name, check.name)).collect();
+        pick("check", word, &names).map(Self)
     }
 }
 

@@ -202,7 +202,7 @@ pub enum Treatment {
     Remove,
     /// It becomes an empty file of root's that all may read.
     Truncate,
-    /// It keeps attributes, and has the content that this makes of it and the lock's date; none to leave it alone.
+    /// It keeps attributes, and has the content that this makes of it and of what scripts take for the time; none to leave it alone.
     Rewrite(fn(&[u8], Timestamp) -> Option<Vec<u8>>),
 }
 

@@ -4,9 +4,10 @@
 mod changelog;
 pub mod deb;
 mod install;
+pub mod rpm;
 pub mod universe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 
@@ -118,6 +119,13 @@ impl Format {
     ) -> Box<dyn Universe + 'a> {
         match self {
             Self::Deb => Box::new(deb::universe::DebUniverse::with_every_version(indexes, architecture)),
+        }
+    }
+
+    /// The paths that installed packages brought to a root, relative to it; `list` names a folder's files, `read` reads one.
+    pub fn owned_paths(self, list: &dyn Fn(&str) -> Vec<String>, read: ReadFile<'_>) -> Result<BTreeSet<String>> {
+        match self {
+            Self::Deb => deb::owned_paths(list, read),
         }
     }
 

@@ -1,8 +1,10 @@
-//! System calls that steps do without: those which reach past their namespaces. A filter of seccomp(2), for every
-//! architecture whose programs a machine may run.
+//! Filters of seccomp(2): system calls that steps do without, those which reach past their namespaces, for every
+//! architecture whose programs a machine may run; and calls that are told of before they are made.
+
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog};
+use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog};
 
 /// Families of sockets that network namespaces keep apart (`AF_UNIX`, `AF_INET`, `AF_INET6` and `AF_NETLINK`). Others are
 /// not, such as `AF_VSOCK` of vsock(7), which leads from a virtual machine to its host.
@@ -30,11 +32,45 @@ const ARGUMENT: u32 = if cfg!(target_endian = "big") { 20 } else { 16 };
 
 /// Refuses the calls to this process and all that it starts; it needs `CAP_SYS_ADMIN` in its namespace.
 pub(super) fn refuse() -> Result<()> {
-    let mut program = program();
-    let filter = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the kernel copies the program, which lives until then.
-    let failed = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter) } != 0;
-    if failed { Err(std::io::Error::last_os_error()).context("cannot filter system calls") } else { Ok(()) }
+    load_program(&program(), 0).map(drop).context("cannot filter system calls")
+}
+
+/// Has this process and all that it starts wait at the calls of [`listening`] until the listener lets them go on. It needs `CAP_SYS_ADMIN` in its namespace, Linux 5.5, and no listener before it.
+pub(super) fn listen(program: &[sock_filter]) -> std::io::Result<OwnedFd> {
+    let listener = load_program(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    // SAFETY: with this flag the call gives a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(listener) })
+}
+
+fn load_program(program: &[sock_filter], flags: libc::c_ulong) -> std::io::Result<libc::c_int> {
+    let filter = sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel only copies the program, which lives until then.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
+}
+
+/// The `AUDIT_ARCH_…` of this program, where its numbers of calls are those of `libc`'s constants for it.
+pub(super) fn audit_architecture() -> Option<u32> {
+    match std::env::consts::ARCH {
+        "x86_64" => Some(0xc000_003e),
+        "aarch64" => Some(0xc000_00b7),
+        "riscv64" => Some(0xc000_00f3),
+        _ => None,
+    }
+}
+
+/// The numbers from here on are x32's, which shares an architecture with x86-64.
+const X32: u32 = 0x4000_0000;
+
+/// The calls of these numbers, and all of other architectures than this one.
+pub(super) fn listening(architecture: u32, numbers: &[u32]) -> Vec<sock_filter> {
+    let count = numbers.len() as u8;
+    let mut program = vec![load(ARCHITECTURE), jump(architecture, 0, count + 3), load(NUMBER)];
+    program.push(sock_filter { jt: count + 1, ..statement(BPF_JMP | BPF_JGE | BPF_K, X32) });
+    program.extend(numbers.iter().zip((1..=count).rev()).map(|(number, ahead)| jump(*number, ahead, 0)));
+    program.push(statement(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW));
+    program.push(statement(BPF_RET | BPF_K, libc::SECCOMP_RET_USER_NOTIF));
+    program
 }
 
 /// One block for each architecture: calls of others pass on to the next block, and at last through.
@@ -86,8 +122,7 @@ mod tests {
     use super::*;
 
     /// What the kernel would do.
-    fn run(architecture: u32, number: u32, argument: u32) -> u32 {
-        let program = program();
+    fn run(program: &[sock_filter], architecture: u32, number: u32, argument: u32) -> u32 {
         let (mut at, mut value) = (0, 0);
         loop {
             let instruction = program[at];
@@ -100,7 +135,11 @@ mod tests {
                         _ => argument,
                     }
                 }
-                BPF_JMP => at += usize::from(if value == instruction.k { instruction.jt } else { instruction.jf }),
+                BPF_JMP => {
+                    let at_least = u32::from(instruction.code) & 0xf0 == BPF_JGE;
+                    let holds = if at_least { value >= instruction.k } else { value == instruction.k };
+                    at += usize::from(if holds { instruction.jt } else { instruction.jf });
+                }
                 _ => return instruction.k,
             }
         }
@@ -108,6 +147,8 @@ mod tests {
 
     #[test]
     fn only_sockets_that_stay_inside_are_made() {
+        let program = program();
+        let run = |architecture, number, argument| run(&program, architecture, number, argument);
         let refused = |error: i32| libc::SECCOMP_RET_ERRNO | error.cast_unsigned();
         for (architecture, socket, socketcall) in ARCHITECTURES {
             for family in 0..64 {
@@ -123,5 +164,15 @@ mod tests {
             }
         }
         assert_eq!(run(0, 41, 40), libc::SECCOMP_RET_ALLOW);
+    }
+
+    #[test]
+    fn the_calls_asked_for_and_foreign_ones_are_told_of() {
+        let numbers: Vec<u32> = (10..70).collect();
+        let program = listening(0xc000_003e, &numbers);
+        let told = |architecture, number| run(&program, architecture, number, 0) == libc::SECCOMP_RET_USER_NOTIF;
+        assert!([10, 69, X32, X32 | 9].into_iter().all(|number| told(0xc000_003e, number)));
+        assert!([0, 9, 70, 400].into_iter().all(|number| !told(0xc000_003e, number)));
+        assert!(told(0x4000_0003, 9));
     }
 }

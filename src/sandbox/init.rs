@@ -4,10 +4,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
@@ -16,6 +18,8 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 use super::failure::{Failure, How};
 use super::filter;
 use super::mounts::{self, outside};
+use super::network;
+use super::observe::Line;
 use super::watch::{self, Watch};
 use super::{Event, Input, Plan, Root, Step, TemporaryFile};
 
@@ -103,7 +107,7 @@ fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
         -1 => report_broken(&std::io::Error::last_os_error().into()),
         0 => {
             let code = match set_up(plan, mount_point) {
-                Ok((created, watch)) => run_steps(plan, &created, watch),
+                Ok(set_up) => run_steps(plan, set_up),
                 Err(e) => report_broken(&e),
             };
             // SAFETY: ends process 1 and with it the whole sandbox; nothing here needs destructors.
@@ -116,8 +120,16 @@ fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
     }
 }
 
-/// Gives the temporary files that were created, and what watches the steps.
-fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch<'a>)> {
+/// A sandbox in which steps can run.
+struct SetUp<'a> {
+    /// Temporary files that were created.
+    created: Vec<PathBuf>,
+    watch: Watch<'a>,
+    /// To who observes the steps.
+    line: Option<Arc<Line>>,
+}
+
+fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<SetUp<'a>> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Only the machine's root may raise what the caller has.
@@ -130,6 +142,7 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch
     let _ = fs::OpenOptions::new().write(true).open("/proc/self/oom_score_adj").and_then(|mut f| f.write_all(b"1000"));
     rustix::thread::set_thread_groups(&[])?;
     rustix::system::sethostname(b"localhost")?;
+    network::start_loopback()?;
     mounts::make_private()?;
     let changes = match &plan.root {
         Root::Overlay { upper, .. } => Some(fs::File::open(upper).context("cannot open the folder of changes")?),
@@ -144,7 +157,13 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<(Vec<PathBuf>, Watch
     }
     drop_capabilities()?;
     filter::refuse()?;
-    Ok((created, Watch::new(&plan.limits, changes)?))
+    let line = match plan.observer {
+        // SAFETY: the descriptor was made for this plan, and is used nowhere else.
+        Some(end) => Line::new(unsafe { OwnedFd::from_raw_fd(end) })?,
+        None => None,
+    };
+    let line = line.map(Arc::new);
+    Ok(SetUp { created, watch: Watch::new(&plan.limits, changes)?, line })
 }
 
 /// A session keyring of the sandbox's own, where the kernel has any: the caller's would be handed on to every step,
@@ -205,7 +224,8 @@ fn create(file: &TemporaryFile) -> Result<bool> {
     }
 }
 
-fn run_steps(plan: &Plan, created: &[PathBuf], mut watch: Watch<'_>) -> i32 {
+fn run_steps(plan: &Plan, set_up: SetUp<'_>) -> i32 {
+    let SetUp { created, mut watch, line } = set_up;
     for (number, step) in plan.steps.iter().enumerate() {
         if plan.interactive && number + 1 == plan.steps.len() {
             return hand_over(step);
@@ -213,9 +233,20 @@ fn run_steps(plan: &Plan, created: &[PathBuf], mut watch: Watch<'_>) -> i32 {
         if !plan.interactive {
             report(&Event::Begin(number));
         }
-        let ended = start(step, false)
-            .map_err(|e| Failure::from(How::NotRun(format!("{e:#}"))))
-            .and_then(|child| watch.wait(child, step));
+        let ended = match line.as_ref().map_or(Ok(false), |line| line.begin()) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let started = start(step, false, line.clone());
+                let started = started.map_err(|e| Failure::from(How::NotRun(format!("{e:#}"))));
+                started.and_then(|child| watch.wait(child, step))
+            }
+            Err(e) => return report_broken(&e),
+        };
+        if ended.is_ok()
+            && let Some(Err(e)) = line.as_ref().map(|line| line.end())
+        {
+            return report_broken(&e);
+        }
         match ended {
             Ok(()) if plan.interactive => {}
             Ok(()) => report(&Event::Done(number)),
@@ -239,7 +270,7 @@ fn run_steps(plan: &Plan, created: &[PathBuf], mut watch: Watch<'_>) -> i32 {
 
 /// Runs the step that owns the terminal; gives its exit code.
 fn hand_over(step: &Step) -> i32 {
-    match start(step, true) {
+    match start(step, true, None) {
         Ok(child) => watch::wait_unwatched(child).exit_status().unwrap_or(2),
         Err(e) => {
             let _ = writeln!(std::io::stderr(), "{} could not be run: {e:#}", step.label);
@@ -248,7 +279,7 @@ fn hand_over(step: &Step) -> i32 {
     }
 }
 
-fn start(step: &Step, owns_terminal: bool) -> Result<Pid> {
+fn start(step: &Step, owns_terminal: bool, line: Option<Arc<Line>>) -> Result<Pid> {
     let [program, arguments @ ..] = step.command.as_slice() else { bail!("it has no program") };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(step.environment.iter().cloned());
@@ -261,7 +292,7 @@ fn start(step: &Step, owns_terminal: bool) -> Result<Pid> {
             }
             rustix::process::chroot(mounts::ROOT)?;
             rustix::process::chdir("/")?;
-            Ok(())
+            line.as_ref().map_or(Ok(()), |line| line.listen())
         });
     }
     if !owns_terminal {

@@ -9,14 +9,19 @@ mod filter;
 pub mod identity;
 pub mod init;
 mod mounts;
+mod network;
+mod observe;
 mod scratch;
 mod watch;
 
 pub use failure::{Culprit, Failure, How};
+pub use observe::{Call, Need, Observer, Touch, open_in};
 pub use scratch::Scratch;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -46,6 +51,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Whether the last step owns the terminal.
     pub interactive: bool,
+    /// The descriptor by which process 1 tells who observes the steps, when somebody does.
+    pub observer: Option<RawFd>,
     /// What steps may use; nothing of it shapes what they make.
     pub limits: Limits,
 }
@@ -160,7 +167,22 @@ pub struct StepFailed {
 /// each line that steps print. A step that fails gives a [`StepFailed`].
 pub fn run(program: &Path, work: &Path, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
     let mut child = spawn(program, work, plan, Stdio::null())?;
-    wait(&mut child, plan, on_line)
+    wait(&mut child, plan, on_line, None)
+}
+
+/// As [`run`], while `observer` is told what steps do with files, where the kernel can tell: else it is told nothing.
+pub fn run_observed(
+    program: &Path,
+    work: &Path,
+    plan: &Plan,
+    on_line: &mut dyn FnMut(&str),
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let (own, theirs) = observe::pair()?;
+    let told_of = Plan { observer: Some(theirs.as_raw_fd()), ..plan.clone() };
+    let mut child = spawn(program, work, &told_of, Stdio::null())?;
+    drop(theirs);
+    wait(&mut child, plan, on_line, Some((own, observer)))
 }
 
 /// As [`run`], while `feed` writes to the standard input of the step that inherits it.
@@ -174,7 +196,7 @@ pub fn run_fed(
     let input = child.stdin.take().context("a pipe to the sandbox")?;
     std::thread::scope(|scope| {
         let feeder = scope.spawn(move || feed(input));
-        let ended = wait(&mut child, plan, &mut |_| {});
+        let ended = wait(&mut child, plan, &mut |_| {}, None);
         let written = feeder.join().map_err(|_| anyhow!("the writer to the sandbox panicked"))?;
         // A program that failed closed the pipe: its own words say more than the writer's.
         ended.and(written)
@@ -198,7 +220,17 @@ fn command(program: &Path, work: &Path, plan: &Plan) -> Result<Command> {
 }
 
 fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<Child> {
-    command(program, work, plan)?
+    let mut command = command(program, work, plan)?;
+    if let Some(observer) = plan.observer {
+        // SAFETY: fcntl(2) may be called between fork and exec, and the descriptor is the plan's.
+        unsafe {
+            command.pre_exec(move || {
+                let observer = BorrowedFd::borrow_raw(observer);
+                Ok(rustix::io::fcntl_setfd(observer, rustix::io::FdFlags::empty())?)
+            });
+        }
+    }
+    command
         .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -206,15 +238,23 @@ fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<Child
         .with_context(|| format!("cannot start the sandbox with {}", program.display()))
 }
 
-fn wait(child: &mut Child, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
+fn wait(
+    child: &mut Child,
+    plan: &Plan,
+    on_line: &mut dyn FnMut(&str),
+    observer: Option<(OwnedFd, &mut dyn Observer)>,
+) -> Result<()> {
     let output = child.stderr.take().context("a pipe from the sandbox")?;
     let events = child.stdout.take().context("a pipe from the sandbox")?;
-    let (last, tail) = std::thread::scope(|scope| {
+    let (last, watched, tail) = std::thread::scope(|scope| {
         let reader = scope.spawn(move || read_events(events));
+        // With its end of the line, an observer that fails ends the sandbox.
+        let watching = observer.map(|(end, to)| scope.spawn(move || observe::observe(plan, &end, to)));
         let tail = read_output(output, on_line);
-        (reader.join().unwrap_or(None), tail)
+        (reader.join().unwrap_or(None), watching.map(std::thread::ScopedJoinHandle::join), tail)
     });
     let status = child.wait().context("cannot wait for the sandbox")?;
+    watched.unwrap_or(Ok(Ok(()))).map_err(|_| anyhow!("the observer of the sandbox panicked"))??;
     match last {
         Some(Event::Failed(step, failure)) => {
             let label = plan.steps.get(step).map_or_else(String::new, |s| s.label.clone());

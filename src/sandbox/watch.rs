@@ -91,10 +91,19 @@ impl<'a> Watch<'a> {
             }
             if looked.elapsed() >= TICK {
                 looked = Instant::now();
-                let processes = processes();
+                let ids = process_ids();
+                // A crowd is quicker than whoever looks at each of it.
+                let crowd = ids.len() as u64 > TASKS;
+                if crowd {
+                    signal_all(libc::SIGSTOP);
+                }
+                let processes = processes(&ids);
                 self.look_at_places(&processes)?;
                 if processes.iter().map(|process| process.threads).sum::<u64>() > TASKS {
                     return Err(blame(How::Crowd(TASKS), &processes));
+                }
+                if crowd {
+                    signal_all(libc::SIGCONT);
                 }
                 self.look_at_times(&processes, if runs_scripts { Some(child) } else { None })?;
                 if over.is_some_and(|over| over.elapsed() >= GRACE) && !processes.is_empty() {
@@ -197,9 +206,14 @@ pub(super) fn wait_unwatched(child: Pid) -> WaitStatus {
 
 /// Ends all other processes of the sandbox.
 pub(super) fn end_all() {
-    // SAFETY: has no effect on memory; process 1 reaches its own namespace only, and not itself.
-    unsafe { libc::kill(-1, libc::SIGKILL) };
+    signal_all(libc::SIGKILL);
     while let Ok(Some(_)) = rustix::process::wait(WaitOptions::empty()) {}
+}
+
+/// Sends a signal to all other processes of the sandbox.
+fn signal_all(signal: libc::c_int) {
+    // SAFETY: has no effect on memory; process 1 reaches its own namespace only, and not itself.
+    unsafe { libc::kill(-1, signal) };
 }
 
 /// From now on SIGCHLD waits until [`wait_for_sigchld`] takes it.
@@ -272,14 +286,16 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
     bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy)
 }
 
-/// All processes but process 1, without those that have ended and only wait for their parent to notice.
-fn processes() -> Vec<Process> {
+/// All processes but process 1.
+fn process_ids() -> Vec<i32> {
     let entries = fs::read_dir(mounts::outside(Path::new("/proc"))).into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|id| *id != 1);
-    ids.filter_map(|id| {
-        parse_stat(id, &fs::read_to_string(mounts::outside(Path::new(&format!("/proc/{id}/stat")))).ok()?)
-    })
-    .collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|id| *id != 1).collect()
+}
+
+/// These processes, without those that have ended and only wait for their parent to notice.
+fn processes(ids: &[i32]) -> Vec<Process> {
+    let stat = |id: i32| fs::read_to_string(mounts::outside(Path::new(&format!("/proc/{id}/stat"))));
+    ids.iter().filter_map(|id| parse_stat(*id, &stat(*id).ok()?)).collect()
 }
 
 /// `proc_pid_stat(5)`.

@@ -38,10 +38,10 @@ use anyhow::{Context, Result, anyhow};
 use glib::prelude::*;
 use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
-pub use checkout::{Layers, check_out, set_directory_attributes};
+pub use checkout::{Layers, check_out, put, set_directory_attributes};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
-pub use upper::apply_upper;
+pub use upper::{Entry, apply_upper};
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use serde::{Deserialize, Serialize};
 
 use super::gvariant;
 use crate::digest::{Hasher, Sha256};
@@ -34,7 +35,7 @@ pub fn is_kept_xattr(name: &str) -> bool {
 }
 
 /// Owner, mode and extended attributes of a file or directory.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub struct Attributes {
     /// Numeric owner.
     pub uid: u32,

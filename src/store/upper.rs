@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
 
 use super::object::{Attributes, Content, ObjectWriter, Xattrs, is_kept_xattr};
-use super::tree::{Directory, Extras, Node, Tree};
+use super::tree::{Directory, Extras, Leaf, Node, Tree};
 
 const OPAQUE: &str = "user.overlay.opaque";
 
@@ -22,6 +24,51 @@ pub fn apply_upper(writer: &ObjectWriter, tree: &mut Tree, upper: &Path) -> Resu
     let Tree { root, extras } = tree;
     let mut change = Change { writer, extras, links: &mut links };
     change.directory(root, upper, "").with_context(|| format!("cannot read the changes in {}", upper.display()))
+}
+
+/// What is at a path.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Entry {
+    /// Nothing.
+    Absent,
+    /// A file or symbolic link.
+    Leaf(Leaf),
+    /// A directory, whatever is in it.
+    Directory(Attributes),
+    /// A device or pipe.
+    Node(Node),
+}
+
+impl Entry {
+    /// What is at a path of the host's, whose last component is not followed, as an object where it is one; a socket, which
+    /// means nothing without the process that made it, is nothing. Tells too how many names it has.
+    pub fn read(writer: &ObjectWriter, path: &Path) -> Result<(Self, u64)> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.file_type().is_socket() => Ok((Self::Absent, 1)),
+            Ok(metadata) => Ok((read_entry(writer, path, &metadata)?, metadata.nlink())),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok((Self::Absent, 0)),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+fn read_entry(writer: &ObjectWriter, path: &Path, metadata: &Metadata) -> Result<Entry> {
+    let attributes = attributes_of(path, metadata)?;
+    if metadata.is_file() {
+        let leaf = writer.write(&attributes, Content::File(&mut File::open(path)?, metadata.len()))?;
+        return Ok(Entry::Leaf(leaf));
+    }
+    if metadata.is_symlink() {
+        let target = fs::read_link(path)?;
+        let target = target.to_str().context("the link's target is not UTF-8")?;
+        return Ok(Entry::Leaf(writer.write(&attributes, Content::Symlink(target))?));
+    }
+    if metadata.is_dir() {
+        return Ok(Entry::Directory(attributes));
+    }
+    let device = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+    let Attributes { mode, uid, gid, .. } = attributes;
+    Ok(Entry::Node(Node { mode, uid, gid, device }))
 }
 
 struct Change<'a> {
@@ -65,25 +112,18 @@ impl Change<'_> {
         if kind.is_char_device() && metadata.rdev() == 0 || kind.is_socket() {
             return Ok(());
         }
-        let attributes = attributes_of(upper, &metadata)?;
-        if kind.is_file() {
-            let leaf = self.writer.write(&attributes, Content::File(&mut File::open(upper)?, metadata.len()))?;
-            dir.files.insert(name, leaf);
-            if metadata.nlink() > 1 {
-                match self.links.get(&metadata.ino()) {
-                    Some(first) => drop(self.extras.links.insert(path.to_owned(), first.clone())),
-                    None => drop(self.links.insert(metadata.ino(), path.to_owned())),
+        match read_entry(self.writer, upper, &metadata)? {
+            Entry::Leaf(leaf) => {
+                dir.files.insert(name, leaf);
+                if kind.is_file() && metadata.nlink() > 1 {
+                    match self.links.get(&metadata.ino()) {
+                        Some(first) => drop(self.extras.links.insert(path.to_owned(), first.clone())),
+                        None => drop(self.links.insert(metadata.ino(), path.to_owned())),
+                    }
                 }
             }
-        } else if kind.is_symlink() {
-            let target = fs::read_link(upper)?;
-            let target = target.to_str().context("the link's target is not UTF-8")?;
-            dir.files.insert(name, self.writer.write(&attributes, Content::Symlink(target))?);
-        } else {
-            let device = metadata.rdev();
-            let device = (rustix::fs::major(device), rustix::fs::minor(device));
-            let Attributes { mode, uid, gid, .. } = attributes;
-            self.extras.nodes.insert(path.to_owned(), Node { mode, uid, gid, device });
+            Entry::Node(node) => drop(self.extras.nodes.insert(path.to_owned(), node)),
+            Entry::Directory(_) | Entry::Absent => {}
         }
         Ok(())
     }

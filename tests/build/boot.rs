@@ -85,7 +85,7 @@ name: server
 format: deb
 architectures: [amd64]
 include: [debian-13-minimal.yaml]
-packages: [openssh-server, postgresql]
+packages: [bind9, nvme-cli, open-iscsi, openssh-server, postgresql]
 files:
   - path: /etc/systemd/system/check.service
     content: |
@@ -95,7 +95,12 @@ files:
       [Service]
       Type=oneshot
       ExecStart=systemd-analyze --man=no verify compose-postgresql-cluster.service compose-ssh-host-keys.service
-      ExecStart=systemd-analyze --man=no verify compose-ssl-certificate.service
+      ExecStart=systemd-analyze --man=no verify compose-ssl-certificate.service compose-bind-control-key.service
+      ExecStart=systemd-analyze --man=no verify compose-nvme-host.service compose-iscsi-initiator.service
+      ExecStart=runuser -u bind -- grep -q 'secret \"..*\";' /etc/bind/rndc.key
+      ExecStart=grep -Eqx 'nqn[.].*uuid:[-0-9a-f]{36}' /etc/nvme/hostnqn
+      ExecStart=grep -Eqx '[-0-9a-f]{36}' /etc/nvme/hostid
+      ExecStart=grep -Eqx 'InitiatorName=iqn[.].*:[0-9a-f]+' /etc/iscsi/initiatorname.iscsi
       ExecStart=ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key
       ExecStart=openssl pkey -noout -in /etc/ssl/private/ssl-cert-snakeoil.key
       ExecStart=openssl x509 -noout -in /etc/ssl/certs/ssl-cert-snakeoil.pem
@@ -113,11 +118,12 @@ fn what_images_do_not_ship_is_made_at_the_first_boot() {
     scene.build("server", &["--format", "root.img", "--format", "tar"]).result();
     let list = run(Command::new("tar").arg("-tf").arg(scene.output("server", "tar"))).result();
     let of = |part: &str| list.lines().filter(|path| path.contains(part)).collect::<Vec<_>>();
-    assert_eq!(of("ssh_host_"), [""; 0]);
-    assert_eq!(of("snakeoil"), [""; 0]);
-    assert_eq!(of("var/lib/postgresql/17/main/"), [""; 0]);
-    let units = ["compose-postgresql-cluster", "compose-ssh-host-keys", "compose-ssl-certificate"];
-    let paths = |folder: &str| units.map(|unit| format!("etc/systemd/system/{folder}{unit}.service")).to_vec();
+    let made =
+        ["bind/rndc.key", "etc/nvme/host", "iscsi/initiatorname", "ssh_host_", "snakeoil", "lib/postgresql/17/main/"];
+    assert_eq!(made.map(of).concat(), [""; 0]);
+    let units =
+        ["bind-control-key", "iscsi-initiator", "nvme-host", "postgresql-cluster", "ssh-host-keys", "ssl-certificate"];
+    let paths = |folder: &str| units.map(|unit| format!("etc/systemd/system/{folder}compose-{unit}.service")).to_vec();
     assert_eq!(of("/compose-"), [paths(""), paths("sysinit.target.wants/")].concat());
     needs(boot("boot", &[], &scene.output("server", "root.img")));
 }

@@ -28,6 +28,9 @@ pub const PARTITIONED: &str = "debian-13-xen";
 /// Where the root file system of a disk with partitions begins, in bytes.
 pub const ROOT_START: u64 = 203 << 20;
 
+/// A secret key in each scene.
+pub const SIGNING_KEY: &str = "manifests/keyrings/templates.key";
+
 /// A root that builds in few seconds, with every stage that the shipped ones have.
 pub const REQUIRED: &str = "required";
 
@@ -47,6 +50,9 @@ image:
   partitions: false
   size: fit
   slack: 16M
+checks:
+  init: the root is as small as can be
+  console: there is no init
 ";
 
 /// A folder as a user has it: manifests, locks, a store, outputs.
@@ -66,6 +72,12 @@ fn prepare() -> Result<PathBuf, String> {
     fs::create_dir_all(folder.join("scenes")).map_err(|e| format!("{}: {e}", folder.display()))?;
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests"), &folder.join("manifests"));
     write(&folder.join("manifests/required.yaml"), REQUIRED_TEXT);
+    for name in SHIPPED {
+        let path = folder.join(path_of(name));
+        let text = fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        write(&path, &format!("{text}template: {{version: 4.3.0}}\n"));
+    }
+    write(&folder.join(SIGNING_KEY), &SigningKey::generate("templates").secret());
     let store = ["--store", "store"];
     run(compose(&folder, ["store", "ls"]).args(store)).or_reason()?;
     let manifests = [&SHIPPED[..], &[REQUIRED]].concat().into_iter().map(path_of);
@@ -145,13 +157,7 @@ impl Scene {
 
     /// Makes the small root ask for the last of these packages, which stand in an archive of their own.
     pub fn add_packages(&self, packages: &[Deb]) {
-        let root = self.path("own");
-        let mut suite = Suite::new("own");
-        suite.date = Timestamp::now();
-        for package in packages {
-            suite.add_package(&root, "main/binary-amd64", &package.control_text(), &package.build());
-        }
-        suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
+        let root = self.publish(packages);
         let archive = format!(
             "base: required\npackages: [{}]\narchives:\n  \
              - {{id: own, suites: [own], components: [main], trusted: true, uris: ['file://{}']}}\n",
@@ -160,6 +166,28 @@ impl Scene {
         );
         self.edit("manifests/required.yaml", "base: required\narchives:\n", &archive);
         self.update_lock(REQUIRED);
+    }
+
+    /// Writes the scene's own archive, whose folder it gives.
+    pub fn publish(&self, packages: &[Deb]) -> PathBuf {
+        let root = self.path("own");
+        let mut suite = Suite::new("own");
+        suite.date = Timestamp::now();
+        for package in packages {
+            suite.add_package(&root, "main/binary-amd64", &package.control_text(), &package.build());
+        }
+        suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
+        root
+    }
+
+    /// A scene with the same manifests, locks and packages, in whose store nothing was built.
+    pub fn with_empty_store(&self) -> Self {
+        let other = cold().unwrap();
+        for name in ["manifests", "locks", "own"] {
+            let _ = fs::remove_dir_all(other.path(name));
+            copy(&self.path(name), &other.path(name));
+        }
+        other
     }
 
     /// The lock of a manifest.

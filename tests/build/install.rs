@@ -58,13 +58,7 @@ fn packages_are_unpacked_and_configured_as_apt_plans_it() {
     let known = text(&scene, "var/lib/dpkg/status");
     assert!(known.contains(" /etc/old newconffile remove-on-upgrade\n"), "{known}");
 
-    let again = fixture::cold().unwrap();
-    std::fs::remove_dir_all(again.path("manifests")).unwrap();
-    std::fs::remove_dir_all(again.path("locks")).unwrap();
-    for name in ["manifests", "locks"] {
-        fixture::copy(&scene.path(name), &again.path(name));
-    }
-    fixture::copy(&scene.path("own"), &again.path("own"));
+    let again = scene.with_empty_store();
     let digest = |line: &str| line.split(' ').next().unwrap().to_owned();
     assert_eq!(digest(&again.build(REQUIRED, &["--format", "tar"]).result()), digest(&line));
 }

@@ -12,10 +12,12 @@ mod image;
 mod install;
 mod outputs;
 mod recover;
+mod replay;
 mod same;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
+mod template;
 mod told;
 mod tree;
 mod verify;

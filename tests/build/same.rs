@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::fixture::{self, SHIPPED, Scene, path_of};
+use crate::fixture::{self, SHIPPED, SIGNING_KEY, Scene, path_of};
 use crate::support::needs::{self, needs};
 use crate::support::program::{PROGRAM, run};
 
-/// Both outputs that are files.
-const FORMATS: [&str; 4] = ["--format", "root.img", "--format", "tar"];
+/// All outputs that are files.
+const FORMATS: [&str; 6] = ["--format", "root.img", "--format", "tar", "--format", "qubes-template"];
 
 /// The user that one build runs as, for as long as the test lasts.
 const USER: &str = "compose-test";
@@ -17,7 +17,8 @@ const USER: &str = "compose-test";
 #[test]
 fn the_image_is_the_same_for_everyone() {
     let Some(reference) = needs(fixture::built()) else { return };
-    let expected = SHIPPED.map(|name| digests(&reference.build(name, &FORMATS).result()));
+    let expected = SHIPPED
+        .map(|name| digests(&reference.build(name, &[&FORMATS[..], &["--sign-key", SIGNING_KEY]].concat()).result()));
 
     let elsewhere = fixture::cold().unwrap();
     for (name, expected) in SHIPPED.iter().zip(&expected) {
@@ -40,6 +41,7 @@ fn digests(stdout: &str) -> Vec<String> {
 fn elsewhere_with_one_job(scene: &Scene, name: &str) -> Vec<String> {
     let mut command = Command::new("sh");
     command.args(["-c", "umask 077; exec \"$@\"", "sh", PROGRAM, "--jobs", "1", "build"]).args(FORMATS);
+    command.arg("--sign-key").arg(scene.path(SIGNING_KEY));
     command.arg(scene.path(&path_of(name))).arg("--store").arg(scene.path("store"));
     command.arg("--output").arg(scene.path("a folder, with: odd\\name/out"));
     command.current_dir("/").env("TZ", "Asia/Tokyo").env("LC_ALL", "tr_TR.UTF-8").env("LANG", "de_DE.UTF-8");
@@ -77,6 +79,7 @@ impl User {
         let path = |path: &str| self.home.path().join(path);
         let mut command = Command::new("runuser");
         command.args(["-u", USER, "--"]).arg(path("compose")).args(["--jobs", "4", "build"]).args(FORMATS);
+        command.args(["--sign-key", SIGNING_KEY]);
         command.arg(path_of(name)).env("HOME", path("")).current_dir(path("project"));
         digests(&run(&mut command).result())
     }

@@ -56,6 +56,11 @@ impl SigningKey {
         self.cert.keyid().to_hex()
     }
 
+    /// The secret key, as text.
+    pub fn secret(&self) -> String {
+        String::from_utf8(self.cert.as_tsk().armored().to_vec().expect("a key as bytes")).expect("armor is ASCII")
+    }
+
     /// Writes the public key, as binary data, or as text for a name that ends in `.asc`.
     pub fn write_keyring(&self, path: &Path) {
         let public = self.cert.clone().strip_secret_key_material();

@@ -7,6 +7,7 @@ pub mod fixture;
 pub mod http_server;
 pub mod needs;
 pub mod program;
+pub mod rpm;
 pub mod snapshot;
 mod tar;
 

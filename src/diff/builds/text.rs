@@ -183,10 +183,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::artifact::Artifact;
     use crate::diff::builds::{Import, Origin};
     use crate::diff::tree;
     use crate::digest::Sha256;
-    use crate::finalize::Artifact;
     use crate::store::Attributes;
 
     fn entry(mode: u32, content: Content) -> Entry {

@@ -68,6 +68,19 @@ pub(super) fn write(
     Ok(files)
 }
 
+/// The paths in all packages' lists, those that are diverted at both places.
+pub fn owned_paths(list: &dyn Fn(&str) -> Vec<String>, read: ReadFile<'_>) -> Result<BTreeSet<String>> {
+    let folder = format!("{ADMIN}/info");
+    let mut paths = BTreeSet::new();
+    for name in list(&folder).iter().filter_map(|name| name.strip_suffix(".list")) {
+        let lines = read(&format!("{folder}/{name}.list"))?.unwrap_or_default();
+        paths.extend(lines.lines().map(|path| path.trim_start_matches('/').to_owned()));
+    }
+    let diverted = diversions(read)?;
+    paths.extend(diverted.into_iter().map(|diversion| diversion.to.trim_start_matches('/').to_owned()));
+    Ok(paths)
+}
+
 /// dpkg's diversions, three lines for each: from, to, and by which package.
 pub(super) fn diversions(read: ReadFile<'_>) -> Result<Vec<Diversion>> {
     let text = read(&format!("{ADMIN}/diversions"))?.unwrap_or_default();

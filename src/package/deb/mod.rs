@@ -16,3 +16,5 @@ pub mod tools;
 mod triggers;
 pub mod universe;
 pub mod version;
+
+pub(super) use database::owned_paths;

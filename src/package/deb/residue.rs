@@ -15,6 +15,7 @@ pub(super) const RESIDUE: &[Residue] = &[
     remove("var/log/bootstrap.log", "has times"),
     remove("var/log/fontconfig.log", "tells of caches that are removed"),
     remove("var/log/apt/*", "has times"),
+    remove("var/log/munin/munin-node-configure.log", "has times"),
     remove("var/lib/dkms/*/*/*/*/log/make.log", "has times"),
     remove("var/lib/texmf/web2c/updmap.log", "has times"),
     remove(
@@ -40,7 +41,15 @@ pub(super) const RESIDUE: &[Residue] = &[
     renew("etc/ssh/ssh_host_*", "is a secret", &HOST_KEYS),
     renew("etc/ssl/private/ssl-cert-snakeoil.key", "is a secret", &CERTIFICATE),
     renew("etc/ssl/certs/ssl-cert-snakeoil.pem", "belongs to a secret", &CERTIFICATE),
+    renew("etc/bind/rndc.key", "is a secret", &CONTROL_KEY),
+    renew("var/lib/rabbitmq/.erlang.cookie", "is a secret", &COOKIE),
+    renew("etc/nvme/hostnqn", "identifies a machine", &NVME_HOST),
+    renew("etc/nvme/hostid", "identifies a machine", &NVME_HOST),
+    renew("etc/iscsi/initiatorname.iscsi", "identifies a machine", &INITIATOR),
+    renew("etc/freeradius/3.0/certs/dh", "is random", &DH_PARAMETERS),
+    renew("etc/aliases.db", "has times and inode numbers", &ALIASES),
     renew("var/lib/postgresql/*/main/*", "identifies a database cluster, and has times", &CLUSTER),
+    renew("var/lib/mysql/*", "identifies a database server, and has times", &DATABASES),
 ];
 
 /// As openssh-server's postinst script does for the keys that it wants.
@@ -75,6 +84,76 @@ const CLUSTER: Renewal = Renewal {
     done'"#,
 };
 
+/// As bind9's postinst script does; the folder is of BIND's group, and so is what is made in it.
+const CONTROL_KEY: Renewal = Renewal {
+    unit: "compose-bind-control-key",
+    description: "the key by which BIND is controlled",
+    done: "/etc/bind/rndc.key",
+    command: "/bin/sh -ec 'rndc-confgen -a -u bind; chmod 640 /etc/bind/rndc.key'",
+};
+
+/// As rabbitmq-server's postinst script does.
+const COOKIE: Renewal = Renewal {
+    unit: "compose-rabbitmq-cookie",
+    description: "the secret of RabbitMQ's nodes",
+    done: "/var/lib/rabbitmq/.erlang.cookie",
+    command: r"/bin/sh -ec ' \
+    cookie=/var/lib/rabbitmq/.erlang.cookie; \
+    (umask 077; openssl rand -base64 -out $$cookie 42); \
+    chown rabbitmq:rabbitmq $$cookie; \
+    chmod 400 $$cookie'",
+};
+
+/// As nvme-cli's postinst script does.
+const NVME_HOST: Renewal = Renewal {
+    unit: "compose-nvme-host",
+    description: "the name and identifier of an NVMe host",
+    done: "/etc/nvme/hostid",
+    command: "/bin/sh -ec 'nvme gen-hostnqn > /etc/nvme/hostnqn; uuidgen > /etc/nvme/hostid'",
+};
+
+/// As open-iscsi's postinst script does.
+const INITIATOR: Renewal = Renewal {
+    unit: "compose-iscsi-initiator",
+    description: "the name of an iSCSI initiator",
+    done: "/etc/iscsi/initiatorname.iscsi",
+    command: r#"/bin/sh -ec ' \
+    umask 077; \
+    name="$$(iscsi-iname -p iqn.1993-08.org.debian:01)"; \
+    echo "InitiatorName=$$name" > /etc/iscsi/initiatorname.iscsi'"#,
+};
+
+/// As freeradius-config's postinst script does, with the owner and mode that freeradius' gives.
+const DH_PARAMETERS: Renewal = Renewal {
+    unit: "compose-freeradius-dh",
+    description: "Diffie-Hellman parameters for FreeRADIUS",
+    done: "/etc/freeradius/3.0/certs/dh",
+    command: r"/bin/sh -ec ' \
+    file=/etc/freeradius/3.0/certs/dh; \
+    (umask 077; openssl dhparam -out $$file 1024); \
+    chown freerad:freerad $$file; \
+    chmod 640 $$file'",
+};
+
+/// As postfix's postinst script does.
+const ALIASES: Renewal = Renewal {
+    unit: "compose-mail-aliases",
+    description: "the table of mail aliases",
+    done: "/etc/aliases.db",
+    command: "/usr/bin/newaliases",
+};
+
+/// As mariadb-server's postinst script does, which leaves a mark of the version beside the data.
+const DATABASES: Renewal = Renewal {
+    unit: "compose-mariadb-databases",
+    description: "the databases that MariaDB itself needs",
+    done: "/var/lib/mysql/mysql",
+    command: r#"/bin/sh -ec ' \
+    mariadb-install-db --rpm --cross-bootstrap --user=mysql --disable-log-bin --skip-test-db; \
+    version="$$(mariadbd --version | sed -nE "s/.* Ver ([0-9]+[.][0-9]+)[.].*/\\1/p")"; \
+    touch "/var/lib/mysql/debian-$$version.flag"'"#,
+};
+
 const fn remove(path: &'static str, why: &'static str) -> Residue {
     Residue { path, why, treatment: Treatment::Remove, renewal: None }
 }
@@ -91,14 +170,15 @@ const fn rewrite(path: &'static str, why: &'static str, how: fn(&[u8], Timestamp
 /// begin with their folder's line; the first one has a comment ahead of it.
 fn sort_listing(listing: &[u8], _: Timestamp) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(listing).ok()?;
-    let mut folders: Vec<Vec<&str>> = text.trim_end().split("\n\n").map(|folder| folder.lines().collect()).collect();
+    let (text, end) = text.split_at(text.trim_end().len());
+    let mut folders: Vec<Vec<&str>> = text.split("\n\n").map(|folder| folder.lines().collect()).collect();
     for lines in &mut folders {
         let head = lines.iter().take_while(|line| line.starts_with('%') || line.ends_with(':')).count();
         lines[head..].sort_unstable();
     }
     folders[1..].sort_unstable();
-    let folders: Vec<String> = folders.iter().map(|lines| lines.join("\n") + "\n").collect();
-    Some(folders.join("\n").into_bytes())
+    let folders: Vec<String> = folders.iter().map(|lines| lines.join("\n")).collect();
+    Some((folders.join("\n\n") + end).into_bytes())
 }
 
 /// Lines that say one thing each, in order below the comment ahead of them (update-fmtutil(8), update-updmap(8)).
@@ -116,15 +196,26 @@ mod tests {
     #[test]
     fn a_listing_is_sorted_by_folder_and_file() {
         let date = Timestamp::from_seconds(0).unwrap();
-        let listing = "% ls-R\n./:\n.:\nweb\nls-R\n\n./web/b:\n2\n1\n\n./web:\nb\na\n\n./web/a:\n3\n";
-        let sorted = "% ls-R\n./:\n.:\nls-R\nweb\n\n./web/a:\n3\n\n./web/b:\n1\n2\n\n./web:\na\nb\n";
+        let listing = "% ls-R\n./:\n.:\nweb\nls-R\n\n./web/b:\n2\n1\n\n./web:\nb\na\n\n./web/a:\n3\n\n";
+        let sorted = "% ls-R\n./:\n.:\nls-R\nweb\n\n./web/a:\n3\n\n./web/b:\n1\n2\n\n./web:\na\nb\n\n";
         assert_eq!(sort_listing(listing.as_bytes(), date).unwrap(), sorted.as_bytes());
         assert_eq!(sort_listing(sorted.as_bytes(), date).unwrap(), sorted.as_bytes());
     }
+
     #[test]
     fn settings_are_sorted_below_their_comment() {
         let date = Timestamp::from_seconds(0).unwrap();
         let sorted = sort_settings(b"# z\n# a\nMixedMap b\nMap c\nMap a\n", date).unwrap();
         assert_eq!(sorted, b"# z\n# a\nMap a\nMap c\nMixedMap b\n");
+    }
+
+    /// systemd.service(5): a `$` or `%` that the shell or a program is to see is written twice.
+    #[test]
+    fn what_units_run_is_quoted_for_systemd() {
+        for Renewal { unit, command, .. } in RESIDUE.iter().filter_map(|row| row.renewal) {
+            assert!(unit.starts_with("compose-"), "{unit}");
+            let rest = command.replace("$$", "").replace("%%", "");
+            assert!(command.starts_with('/') && !rest.contains(['$', '%']), "{unit}: {command}");
+        }
     }
 }

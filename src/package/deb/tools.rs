@@ -28,10 +28,11 @@ const SQUASHFS: &[Tool] = &[Tool { request: "squashfs-tools-ng", reason: "its ta
 pub fn of(outputs: &[OutputFormat], kernel: Kernel) -> Vec<Tool> {
     let mut tools = Vec::new();
     let has = |output: OutputFormat| outputs.contains(&output);
-    if has(OutputFormat::RootImg) || has(OutputFormat::PrivateImg) {
+    let image = outputs.iter().any(|output| output.needs_image());
+    if image || has(OutputFormat::PrivateImg) {
         tools.extend(EXT4);
     }
-    if has(OutputFormat::RootImg) && kernel == Kernel::Own {
+    if image && kernel == Kernel::Own {
         tools.extend(GRUB);
     }
     if has(OutputFormat::Erofs) {
@@ -54,6 +55,8 @@ mod tests {
         assert_eq!(tools.len(), 7);
         assert!(tools.iter().all(|tool| request::parse(tool.request).is_ok()));
         assert!(of(&[OutputFormat::Tar, OutputFormat::SwapImg], Kernel::Own).is_empty());
-        assert_eq!(of(&[OutputFormat::RootImg], Kernel::Dom0).len(), 2);
+        for output in [OutputFormat::RootImg, OutputFormat::QubesTemplate] {
+            assert_eq!(of(&[output], Kernel::Dom0).len(), 2);
+        }
     }
 }

@@ -1,0 +1,90 @@
+//! What is kept of scripts that ran, from one build to the next: `cache/scripts/<key>`.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::digest::Sha256;
+use crate::sandbox::Need;
+use crate::store::{self, Attributes, Directory, Entry, NewCommit, ObjectWriter, Store, Tree};
+
+/// The stage's name in refs.
+const STAGE: &str = "scripts";
+/// The file with the records, and the folder of the objects that they name.
+const RECORDS: &str = "records";
+const OBJECTS: &str = "objects";
+
+/// What a script needed to be as it was: path, how much of what is there, and what that was.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(super) struct Condition {
+    pub path: String,
+    pub need: Need,
+    pub identity: [u8; 32],
+}
+
+/// A run of a script.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The digest of how it was called.
+    pub call: [u8; 32],
+    /// Numbers of conditions.
+    pub conditions: Vec<u32>,
+    /// What was at each path afterwards that it may have changed, in order of paths.
+    pub changes: Vec<(String, Entry)>,
+}
+
+/// Runs of scripts.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+pub(super) struct Library {
+    pub conditions: Vec<Condition>,
+    pub records: Vec<Record>,
+    /// The number of each condition.
+    #[serde(skip)]
+    numbers: HashMap<Condition, u32>,
+}
+
+impl Library {
+    /// What was kept under a key; nothing when that cannot be read any more.
+    pub fn load(store: &Store, key: Sha256) -> Result<Self> {
+        let Some(commit) = store.resolve(&store::cache_ref(STAGE, key))? else { return Ok(Self::default()) };
+        let Some(object) = store.find_file(commit, RECORDS)? else { return Ok(Self::default()) };
+        let bytes = store.reader().read(object)?;
+        Ok(postcard::from_bytes(&bytes).unwrap_or_default())
+    }
+
+    /// The number of a condition.
+    pub fn number(&mut self, condition: Condition) -> u32 {
+        let next = self.conditions.len() as u32;
+        let number = *self.numbers.entry(condition.clone()).or_insert(next);
+        if number == next {
+            self.conditions.push(condition);
+        }
+        number
+    }
+
+    /// The commit that keeps this under a key.
+    pub fn commit(&self, writer: &ObjectWriter, key: Sha256, subject: &str, date: Timestamp) -> Result<NewCommit> {
+        let attributes = Attributes { uid: 0, gid: 0, mode: 0o100_644, xattrs: std::collections::BTreeMap::new() };
+        let records = postcard::to_allocvec(self).context("cannot write down what scripts did")?;
+        let mut root = Directory::new(0o755);
+        root.files.insert(RECORDS.to_owned(), writer.write_bytes(&attributes, &records)?);
+        let mut objects = Directory::new(0o755);
+        for (_, entry) in self.records.iter().flat_map(|record| &record.changes) {
+            if let Entry::Leaf(leaf) = entry {
+                objects.files.insert(leaf.to_hex(), *leaf);
+            }
+        }
+        root.directories.insert(OBJECTS.to_owned(), objects);
+        let tree = Tree { root, extras: store::Extras::default() };
+        Ok(NewCommit {
+            name: store::cache_ref(STAGE, key),
+            parent: None,
+            subject: subject.to_owned(),
+            metadata: std::collections::BTreeMap::new(),
+            root: writer.write_tree(&tree)?,
+            date,
+        })
+    }
+}

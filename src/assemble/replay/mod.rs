@@ -1,0 +1,272 @@
+//! Scripts that need not run again: what each one needed to be as it was, and what it changed, is kept from build to build.
+//! Where a script is called as before and all that it looked at is as it was, what it changed is put in place instead.
+//!
+//! Nothing is taken on trust: a condition is all that a script could see at a path, a file that it only looked for included,
+//! and a script that does what cannot be seen in full is never kept. So a changed package has its own scripts run again, and
+//! those that looked at any file of it or at anything that became different in turn, and no others.
+
+mod library;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::clock::Timestamp;
+use crate::digest::{Hasher, Sha256};
+use crate::package::{Residue, Treatment};
+use crate::sandbox::{Call, Need, Observer, Touch};
+use crate::store::{Entry, NewCommit, ObjectReader, ObjectWriter, Store, Tree, split};
+
+use super::normalise;
+use library::{Condition, Library, Record};
+use state::State;
+
+/// Part of every key; to be raised when the same scripts do something else than before.
+const VERSION: u32 = 1;
+
+/// What scripts did, before and in this build.
+pub(super) struct Replay {
+    key: Sha256,
+    residue: &'static [Residue],
+    /// Runs of the build before.
+    old: Library,
+    /// Where the runs of each call are in it.
+    calls: HashMap<[u8; 32], Vec<usize>>,
+    /// Runs of this build.
+    new: Library,
+    /// How many scripts did not run.
+    pub spared: usize,
+    /// How many scripts there were.
+    pub count: usize,
+}
+
+impl Replay {
+    /// What is known of the scripts of the root with this name.
+    pub fn load(store: &Store, name: &str, residue: &'static [Residue]) -> Result<Self> {
+        let key = Sha256::of(format!("{VERSION} {name}").as_bytes());
+        let old = Library::load(store, key)?;
+        let mut calls: HashMap<[u8; 32], Vec<usize>> = HashMap::new();
+        for (index, record) in old.records.iter().enumerate() {
+            calls.entry(record.call).or_default().push(index);
+        }
+        Ok(Self { key, residue, old, calls, new: Library::default(), spared: 0, count: 0 })
+    }
+
+    /// The commit that keeps what scripts did in this build for the next one.
+    pub fn commit(&self, writer: &ObjectWriter, subject: &str, date: Timestamp) -> Result<NewCommit> {
+        self.new.commit(writer, self.key, subject, date)
+    }
+
+    /// What observes the scripts of a round, whose root is `base` and files that exist only meanwhile.
+    pub fn round<'a>(
+        &'a mut self,
+        writer: &'a ObjectWriter,
+        reader: &'a ObjectReader,
+        base: &'a Tree,
+        temporary: Vec<PathBuf>,
+    ) -> Recorder<'a> {
+        Recorder { replay: self, writer, reader, base, temporary, state: None, lost: false, at: None, chosen: None }
+    }
+}
+
+/// Observes the scripts of a round.
+pub(super) struct Recorder<'a> {
+    replay: &'a mut Replay,
+    writer: &'a ObjectWriter,
+    reader: &'a ObjectReader,
+    base: &'a Tree,
+    temporary: Vec<PathBuf>,
+    state: Option<State<'a>>,
+    /// Whether it is not known any more what is where.
+    lost: bool,
+    at: Option<Running>,
+    /// The run of the build before that is to stand in.
+    chosen: Option<usize>,
+}
+
+/// A script that runs.
+struct Running {
+    call: [u8; 32],
+    conditions: BTreeMap<String, (Need, Sha256)>,
+    changes: BTreeSet<String>,
+    /// Whether it did something that cannot be told in full.
+    unfit: bool,
+}
+
+impl Recorder<'_> {
+    fn note(&mut self, touch: &Touch) -> Result<()> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let Some(running) = &mut self.at else {
+            // The program that runs scripts keeps its books.
+            if touch.moves && matches!(state.entry(&touch.path)?, Entry::Directory(_)) {
+                self.lost = true;
+            }
+            state.distrust(&touch.path);
+            return Ok(());
+        };
+        let known = running.conditions.get(&touch.path).map(|(need, _)| *need);
+        let own = running.changes.contains(&touch.path);
+        if known.is_none_or(|known| known < touch.need) && !own {
+            let need = if is_volatile(self.replay.residue, &touch.path) { Need::Kind } else { touch.need };
+            self.require(&touch.path, need)?;
+        }
+        let (Some(state), Some(running)) = (&mut self.state, &mut self.at) else { return Ok(()) };
+        if own && touch.need == Need::Entries && known != Some(Need::Entries) {
+            // What was in a folder before the script still is.
+            let identity = state.identity(&touch.path, Need::Entries)?;
+            running.conditions.insert(touch.path.clone(), (Need::Entries, identity));
+        }
+        if touch.changes {
+            if touch.moves && matches!(state.entry(&touch.path)?, Entry::Directory(_)) {
+                running.unfit = true;
+                self.lost = true;
+            }
+            running.changes.insert(touch.path.clone());
+        }
+        Ok(())
+    }
+
+    /// What the script needs of a path; where nothing is, that the folder is one, and no link to where something might be.
+    fn require(&mut self, mut path: &str, mut need: Need) -> Result<()> {
+        let (Some(state), Some(running)) = (&mut self.state, &mut self.at) else { return Ok(()) };
+        loop {
+            let identity = state.identity(path, need)?;
+            running.conditions.insert(path.to_owned(), (need, identity));
+            (path, need) = (split(path).0, Need::Kind);
+            if identity != state::nothing() || path.is_empty() || running.conditions.contains_key(path) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A run of the build before of this call, all of whose conditions hold.
+    fn find(&mut self, call: [u8; 32]) -> Result<Option<usize>> {
+        let Some(state) = &mut self.state else { return Ok(None) };
+        let old = &self.replay.old;
+        'runs: for index in self.replay.calls.get(&call).into_iter().flatten() {
+            for number in &old.records[*index].conditions {
+                let Some(Condition { path, need, identity }) = old.conditions.get(*number as usize) else {
+                    continue 'runs;
+                };
+                if state.identity(path, *need)?.as_bytes() != identity {
+                    continue 'runs;
+                }
+            }
+            return Ok(Some(*index));
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self, running: Running) -> Result<()> {
+        let Running { call, mut conditions, changes, mut unfit } = running;
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let mut entries = Vec::with_capacity(changes.len());
+        for path in changes {
+            let before = state.entry(&path)?;
+            let (entry, names) = state.read(&path)?;
+            unfit |= names > 1 && matches!(entry, Entry::Leaf(_));
+            unfit |= matches!(entry, Entry::Node(_));
+            if entry == before {
+                if entry == Entry::Absent {
+                    continue;
+                }
+                // Perhaps nothing happened to it, so that it has to be just this.
+                let known = conditions.get(&path).map_or(Need::Kind, |(need, _)| *need);
+                if known < Need::Content && !is_volatile(self.replay.residue, &path) {
+                    conditions.insert(path.clone(), (Need::Content, state.identity(&path, Need::Content)?));
+                }
+            }
+            entries.push((path, entry));
+        }
+        for (path, entry) in &entries {
+            state.set(path, entry.clone());
+        }
+        if !unfit && !self.lost {
+            let new = &mut self.replay.new;
+            let number = |(path, (need, identity)): (String, (Need, Sha256))| {
+                new.number(Condition { path, need, identity: *identity.as_bytes() })
+            };
+            let conditions = conditions.into_iter().map(number).collect();
+            new.records.push(Record { call, conditions, changes: entries });
+        }
+        Ok(())
+    }
+}
+
+impl Observer for Recorder<'_> {
+    fn enter(&mut self, root: OwnedFd) -> Result<()> {
+        let temporary = self.temporary.iter().map(PathBuf::as_path);
+        self.state = Some(State::new(self.base, self.writer, self.reader, root, temporary));
+        Ok(())
+    }
+
+    fn begin(&mut self, call: &Call) -> bool {
+        self.replay.count += 1;
+        let call = digest(call);
+        self.chosen = if self.lost { None } else { self.find(call).unwrap_or(None) };
+        self.at = Some(Running { call, conditions: BTreeMap::new(), changes: BTreeSet::new(), unfit: false });
+        self.chosen.is_some()
+    }
+
+    fn stand_in(&mut self) -> Result<()> {
+        self.at = None;
+        let index = self.chosen.take().context("no run to stand in")?;
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let record = &self.replay.old.records[index];
+        let gone = |entry: &Entry| *entry == Entry::Absent;
+        for (path, entry) in record.changes.iter().rev().filter(|(_, entry)| gone(entry)) {
+            state.put(path, entry)?;
+        }
+        for (path, entry) in record.changes.iter().filter(|(_, entry)| !gone(entry)) {
+            state.put(path, entry)?;
+        }
+        let mut record = record.clone();
+        for number in &mut record.conditions {
+            let condition = self.replay.old.conditions[*number as usize].clone();
+            *number = self.replay.new.number(condition);
+        }
+        self.replay.new.records.push(record);
+        self.replay.spared += 1;
+        Ok(())
+    }
+
+    fn touch(&mut self, touch: &Touch) {
+        if !self.lost && self.note(touch).is_err() {
+            self.lost = true;
+        }
+    }
+
+    fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    fn end(&mut self) {
+        if let Some(running) = self.at.take()
+            && !self.lost
+            && self.finish(running).is_err()
+        {
+            self.lost = true;
+        }
+    }
+}
+
+/// Whether a path is residue, or below it: what is there is no function of the packages, and goes from the root.
+fn is_volatile(residue: &[Residue], path: &str) -> bool {
+    let goes = |row: &&Residue| !matches!(row.treatment, Treatment::Rewrite(_));
+    residue.iter().filter(goes).any(|row| normalise::is_within(row.path, path))
+}
+
+fn digest(call: &Call) -> [u8; 32] {
+    let mut hasher = Hasher::default();
+    for list in [&call.arguments, &call.environment] {
+        hasher.update(&(list.len() as u64).to_be_bytes());
+        for text in list {
+            hasher.update(&(text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        }
+    }
+    *hasher.finish().as_bytes()
+}

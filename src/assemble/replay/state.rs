@@ -1,0 +1,215 @@
+//! What is at each path of a root while scripts run: the tree that it was, and what changed since.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
+use crate::digest::{Hasher, Sha256};
+use crate::sandbox::Need;
+use crate::store::{self, Attributes, Entry, ObjectReader, ObjectWriter, Tree, split};
+
+/// Folders that are empty when scripts begin, whatever the tree has there: the sandbox mounts something on them.
+const MOUNTED: &[&str] = &["run", "tmp", "dev"];
+
+/// A root in the making.
+pub(super) struct State<'a> {
+    base: &'a Tree,
+    writer: &'a ObjectWriter,
+    reader: &'a ObjectReader,
+    root: OwnedFd,
+    /// What is at paths that changed; none where it has to be looked at.
+    changed: HashMap<String, Option<Entry>>,
+    /// The names of these by folder.
+    names: HashMap<String, BTreeSet<String>>,
+    /// What is known of the attributes of files.
+    attributes: HashMap<Sha256, Sha256>,
+}
+
+impl<'a> State<'a> {
+    /// The state of an open root that is `base`, but for the files at the paths `new`.
+    pub fn new<'n>(
+        base: &'a Tree,
+        writer: &'a ObjectWriter,
+        reader: &'a ObjectReader,
+        root: OwnedFd,
+        new: impl Iterator<Item = &'n Path>,
+    ) -> Self {
+        let mut state = Self {
+            base,
+            writer,
+            reader,
+            root,
+            changed: HashMap::new(),
+            names: HashMap::new(),
+            attributes: HashMap::new(),
+        };
+        new.filter_map(|path| path.strip_prefix("/").ok()?.to_str()).for_each(|path| state.distrust(path));
+        state
+    }
+
+    /// The path may have changed.
+    pub fn distrust(&mut self, path: &str) {
+        self.note(path, None);
+    }
+
+    /// The path has this now.
+    pub fn set(&mut self, path: &str, entry: Entry) {
+        self.note(path, Some(entry));
+    }
+
+    fn note(&mut self, path: &str, entry: Option<Entry>) {
+        let (folder, name) = split(path);
+        if !self.names.get(folder).is_some_and(|names| names.contains(name)) {
+            self.names.entry(folder.to_owned()).or_default().insert(name.to_owned());
+        }
+        self.changed.insert(path.to_owned(), entry);
+    }
+
+    /// What is at a path.
+    pub fn entry(&mut self, path: &str) -> Result<Entry> {
+        for (cut, _) in path.match_indices('/') {
+            if self.changed.contains_key(&path[..cut]) && !matches!(self.settled(&path[..cut])?, Entry::Directory(_)) {
+                return Ok(Entry::Absent);
+            }
+        }
+        if self.changed.contains_key(path) { self.settled(path) } else { Ok(self.before(path)) }
+    }
+
+    /// What is at a path that changed.
+    fn settled(&mut self, path: &str) -> Result<Entry> {
+        if let Some(Some(entry)) = self.changed.get(path) {
+            return Ok(entry.clone());
+        }
+        let entry = self.read(path)?.0;
+        self.changed.insert(path.to_owned(), Some(entry.clone()));
+        Ok(entry)
+    }
+
+    /// What was at a path.
+    fn before(&self, path: &str) -> Entry {
+        let (folder, name) = split(path);
+        let top = path.split('/').next().unwrap_or_default();
+        let directory = (!MOUNTED.contains(&top)).then(|| self.base.root.find(folder)).flatten();
+        let directory = if MOUNTED.contains(&path) || path.is_empty() { Some(&self.base.root) } else { directory };
+        let Some(directory) = directory else { return Entry::Absent };
+        if path.is_empty() {
+            return Entry::Directory(directory.attributes.clone());
+        }
+        let node = || self.base.extras.nodes.get(path).cloned().map(Entry::Node);
+        let child = || directory.directories.get(name).map(|child| Entry::Directory(child.attributes.clone()));
+        let leaf = directory.files.get(name).copied().map(Entry::Leaf);
+        leaf.or_else(child).or_else(node).unwrap_or(Entry::Absent)
+    }
+
+    /// What is at a path in the root itself, and how many names it has.
+    pub fn read(&self, path: &str) -> Result<(Entry, u64)> {
+        match self.locate(path)? {
+            Some((_folder, place)) => Entry::read(self.writer, &place).with_context(|| format!("cannot read /{path}")),
+            None => Ok((Entry::Absent, 0)),
+        }
+    }
+
+    /// Puts something at a path.
+    pub fn put(&mut self, path: &str, entry: &Entry) -> Result<()> {
+        match self.locate(path)? {
+            Some((_folder, place)) => {
+                store::put(self.reader, entry, &place).with_context(|| format!("cannot write /{path}"))?;
+            }
+            None if *entry == Entry::Absent => {}
+            None => anyhow::bail!("cannot write /{path}: there is no such folder"),
+        }
+        self.set(path, entry.clone());
+        Ok(())
+    }
+
+    /// A path of the host's for one in the root, with the folder that it holds for; none when that folder is not there.
+    /// Whatever scripts made of the root, it leads nowhere else.
+    fn locate(&self, path: &str) -> Result<Option<(OwnedFd, PathBuf)>> {
+        let (folder, name) = split(path);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let folder = if folder.is_empty() { "." } else { folder };
+        match openat2(&self.root, folder, flags, Mode::empty(), resolve) {
+            Ok(folder) => {
+                let place = PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()));
+                Ok(Some((folder, place)))
+            }
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("cannot open /{folder}")),
+        }
+    }
+
+    /// What there is of a path that a script needs: equal where the script cannot tell the difference.
+    pub fn identity(&mut self, path: &str, need: Need) -> Result<Sha256> {
+        let entry = self.entry(path)?;
+        let mut hasher = Hasher::default();
+        match &entry {
+            Entry::Absent => return Ok(nothing()),
+            Entry::Leaf(leaf) => {
+                hasher.update(b"leaf");
+                match need {
+                    Need::Kind => {}
+                    Need::Attributes => hasher.update(self.attributes_of(*leaf)?.as_bytes()),
+                    Need::Content | Need::Entries => hasher.update(leaf.as_bytes()),
+                }
+            }
+            Entry::Directory(attributes) => {
+                hasher.update(b"directory");
+                if need > Need::Kind {
+                    hasher.update(digest(attributes).as_bytes());
+                }
+                if need == Need::Entries {
+                    for (name, kind) in self.entries(path)? {
+                        hasher.update(name.as_bytes());
+                        hasher.update(&[0, kind]);
+                    }
+                }
+            }
+            Entry::Node(node) => hasher.update(format!("node {node:?}").as_bytes()),
+        }
+        Ok(hasher.finish())
+    }
+
+    fn attributes_of(&mut self, leaf: Sha256) -> Result<Sha256> {
+        if let Some(known) = self.attributes.get(&leaf) {
+            return Ok(*known);
+        }
+        let found = digest(&self.reader.attributes(leaf)?);
+        self.attributes.insert(leaf, found);
+        Ok(found)
+    }
+
+    /// The names in a folder, and for each whether it is a folder itself.
+    fn entries(&mut self, path: &str) -> Result<BTreeMap<String, u8>> {
+        let mut entries = BTreeMap::new();
+        let top = path.split('/').next().unwrap_or_default();
+        if !MOUNTED.contains(&top)
+            && let Some(directory) = self.base.root.find(path)
+        {
+            entries.extend(directory.files.keys().map(|name| (name.clone(), b'f')));
+            entries.extend(directory.directories.keys().map(|name| (name.clone(), b'd')));
+        }
+        for name in self.names.get(path).cloned().unwrap_or_default() {
+            let child = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+            match self.settled(&child)? {
+                Entry::Absent => drop(entries.remove(&name)),
+                Entry::Directory(_) => drop(entries.insert(name, b'd')),
+                Entry::Leaf(_) | Entry::Node(_) => drop(entries.insert(name, b'f')),
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// The identity of nothing.
+pub(super) fn nothing() -> Sha256 {
+    Sha256::from_bytes([0; 32])
+}
+
+fn digest(attributes: &Attributes) -> Sha256 {
+    let Attributes { uid, gid, mode, xattrs } = attributes;
+    Sha256::of(format!("{uid} {gid} {mode} {xattrs:?}").as_bytes())
+}

@@ -1,0 +1,194 @@
+//! The rounds of an assembly: in which order packages and scripts follow, and the sandbox of each round.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::merge::Merger;
+use super::{ScriptLimits, accounts, clock, load, merge_alone, settings};
+use crate::clock::Timestamp;
+use crate::import::Imports;
+use crate::lock::Lock;
+use crate::manifest::{HookPoint, Manifest};
+use crate::package::{Act, Installation, Round, Script};
+use crate::sandbox::{self, Input, Limits, Plan, Root, Scratch, Step, TemporaryFile};
+use crate::store::{self, Layers, Store, Tree};
+use crate::timing;
+
+/// What every script finds in its environment. Byte-code that Python writes by itself when it imports goes by the times of
+/// files, which a root has no more; what packages compile goes by contents. Perl and Python visit their tables in a random
+/// order unless told a seed, and TeX takes `SOURCE_DATE_EPOCH` for the present time only when told to.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("FORCE_SOURCE_DATE", "1"),
+    ("HOME", "/root"),
+    ("LC_ALL", "C.UTF-8"),
+    ("LOGNAME", "root"),
+    ("PERL_HASH_SEED", "0"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("PYTHONHASHSEED", "0"),
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("SHELL", "/bin/sh"),
+    ("TERM", "dumb"),
+    ("USER", "root"),
+];
+
+/// A root in the making.
+pub(super) struct Assembly<'a, 'p> {
+    store: &'a Store,
+    program: &'a Path,
+    limits: ScriptLimits,
+    manifest: &'a Manifest,
+    lock: &'a Lock,
+    imports: &'a Imports<'p>,
+    installation: &'a dyn Installation,
+    /// The root as scripts find it.
+    pub layers: Layers<'a>,
+    /// The packages that the database was told of.
+    told: Vec<usize>,
+    /// How many folders of changes there were.
+    count: usize,
+}
+
+impl<'a, 'p> Assembly<'a, 'p> {
+    pub fn new(
+        store: &'a Store,
+        program: &'a Path,
+        limits: ScriptLimits,
+        manifest: &'a Manifest,
+        lock: &'a Lock,
+        imports: &'a Imports<'p>,
+        installation: &'a dyn Installation,
+    ) -> Self {
+        let layers = Layers::new(store);
+        Self { store, program, limits, manifest, lock, imports, installation, layers, told: Vec::new(), count: 0 }
+    }
+
+    fn load(&self, packages: &[usize]) -> Result<()> {
+        load(self.imports, &self.lock.packages, self.installation, packages)
+    }
+
+    /// Asks the planner, if there is one, for the rounds. Much of its root is in the first round's, too.
+    pub fn rounds(&mut self, on_line: &mut dyn FnMut(&str)) -> Result<Vec<Round>> {
+        let Some(planner) = self.installation.planner() else { return self.installation.rounds(None) };
+        self.load(&planner.packages)?;
+        let merge = || merge_alone(self.store, self.installation, &planner.packages);
+        let timings = self.store.timings();
+        let tree = timings.alone(timing::Part::Merge, merge)?.tree;
+        timings.alone(timing::Part::CheckOut, || self.layers.show(&tree.root))?;
+        let files = planner.files.iter();
+        let plan = Plan {
+            root: Root::ReadOnly(self.layers.folders()[0].clone()),
+            binds: Vec::new(),
+            temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
+            steps: vec![step(planner.script, clock(self.lock))],
+            interactive: false,
+            observer: None,
+            limits: Limits { script_time: Some(self.limits.time), ..Limits::default() },
+        };
+        let mut told = String::new();
+        let mut tell = |line: &str| {
+            on_line(line);
+            told.extend([line, "\n"]);
+        };
+        let run = || sandbox::run(self.program, self.store.work(), &plan, &mut tell);
+        timings
+            .alone(timing::Part::Scripts, run)
+            .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
+        self.installation.rounds(Some(&told))
+    }
+
+    /// Merges the packages of a round and plans its sandbox, whose changes go to the scratch folders.
+    pub fn prepare(&mut self, merger: &mut Merger<'_>, round: &Round, rounds: &[Round]) -> Result<(Plan, Scratch)> {
+        self.load(&round.register)?;
+        self.load(&round.unpack)?;
+        let timings = self.store.timings();
+        timings.alone(timing::Part::Merge, || merger.merge(round))?;
+        timings.alone(timing::Part::CheckOut, || self.layers.show(&merger.tree.root))?;
+        let scratch = self.scratch(&merger.tree)?;
+        let guards = self.installation.guards().into_iter();
+        let guards = guards.filter(|(path, ..)| merger.tree.root.find(store::split(path).0).is_some());
+        let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
+        let hooks = settings::hook_files(self.manifest);
+        let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));
+        let mut plan = Plan {
+            root: self.root(&scratch),
+            binds: Vec::new(),
+            temporary_files: guards.chain(hooks).collect(),
+            steps: Vec::new(),
+            interactive: false,
+            observer: None,
+            limits: Limits {
+                script_time: Some(self.limits.time),
+                script_runner: Some(self.installation.script_runner().to_owned()),
+                changes: Some(scratch.changes()),
+            },
+        };
+        self.add_steps(&mut plan, round, rounds)?;
+        Ok((plan, scratch))
+    }
+
+    /// The scripts of a round. Before the first one's come the manifest's first hooks, after the last one's its accounts,
+    /// settings and other hooks; its answers come before any package of the round that can take them asks.
+    fn add_steps(&mut self, plan: &mut Plan, round: &Round, rounds: &[Round]) -> Result<()> {
+        let is = |other: Option<&Round>| other.is_some_and(|other| std::ptr::eq(other, round));
+        let manifest = self.manifest;
+        let mut scripts = Vec::new();
+        if is(rounds.first()) {
+            scripts.extend(settings::hooks(manifest, HookPoint::Unpacked));
+        }
+        scripts.extend(self.installation.answers(&manifest.system.debconf, round)?);
+        for act in &round.acts {
+            match act {
+                Act::Run(script) => scripts.push(script.clone()),
+                Act::Tell(packages) => {
+                    let told = self.installation.tell(packages, &self.told);
+                    self.told.extend(packages);
+                    let files = told.files.iter().map(|(path, content)| temporary_file(path, 0o644, content));
+                    plan.temporary_files.extend(files);
+                    scripts.extend(told.scripts);
+                }
+            }
+        }
+        if is(rounds.last()) {
+            scripts.extend(accounts::account_scripts(manifest));
+            scripts.extend(settings::scripts(&manifest.system));
+            scripts.extend(settings::hooks(manifest, HookPoint::Configured));
+        }
+        plan.steps.extend(scripts.into_iter().map(|script| step(script, clock(self.lock))));
+        Ok(())
+    }
+
+    /// Folders for changes of a tree: room for a generous guess of them, as much again as the packages' files take.
+    pub fn scratch(&mut self, tree: &Tree) -> Result<Scratch> {
+        let expected = (256 << 20) + self.lock.packages.iter().map(|p| p.size).sum::<u64>();
+        self.count += 1;
+        let scratch =
+            Scratch::new(self.store.work().join(format!("changes-{}", self.count)), expected, self.limits.space)?;
+        // The top of the overlay shows the attributes of its upper layer.
+        store::set_directory_attributes(&scratch.upper(), &tree.root.attributes)?;
+        Ok(scratch)
+    }
+
+    /// The layers with room for changes.
+    pub fn root(&self, scratch: &Scratch) -> Root {
+        Root::Overlay { lower: self.layers.folders().to_vec(), upper: scratch.upper(), work: scratch.work() }
+    }
+}
+
+fn temporary_file(path: &str, mode: u32, content: &str) -> TemporaryFile {
+    TemporaryFile { path: path.into(), mode, content: content.to_owned() }
+}
+
+pub(super) fn step(script: Script, clock: Timestamp) -> Step {
+    let mut environment: BTreeMap<String, String> =
+        ENVIRONMENT.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    environment.insert("SOURCE_DATE_EPOCH".to_owned(), clock.seconds().to_string());
+    environment.extend(script.environment);
+    Step {
+        label: script.label,
+        command: script.command,
+        environment: environment.into_iter().collect(),
+        input: Input::Null,
+    }
+}

@@ -1,0 +1,91 @@
+//! A configured tree to what is wrong with it as a guest's root, before an image is written of it.
+//!
+//! What is looked for stands in a table, a row each: name, severity, why, and the function that finds it. The manifest silences
+//! a row with a reason (`checks:`).
+
+mod rows;
+mod subject;
+
+use anyhow::{Context, Result};
+
+use crate::manifest::Manifest;
+use crate::store::{ObjectReader, Tree};
+
+pub use rows::CHECKS;
+pub use subject::Subject;
+
+/// How bad it is when a check finds something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Severity {
+    /// No image is written.
+    Error,
+    /// It is told.
+    Warning,
+}
+
+impl Severity {
+    /// The word for messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// What manifests and messages call it.
+    pub name: &'static str,
+    /// How bad it is when it finds something.
+    pub severity: Severity,
+    /// Why it matters.
+    pub why: &'static str,
+    /// What is wrong, a line each.
+    find: fn(&Subject<'_>) -> Result<Vec<String>>,
+}
+
+/// A check that found something.
+#[derive(Clone, Debug)]
+pub struct Finding<'a> {
+    /// The row.
+    pub check: &'static Check,
+    /// What is wrong, a line each.
+    pub what: Vec<String>,
+    /// Why the manifest lets it pass.
+    pub silenced: Option<&'a str>,
+}
+
+impl Finding<'_> {
+    /// Whether no image is to be written.
+    pub fn forbids(&self) -> bool {
+        self.check.severity == Severity::Error && self.silenced.is_none()
+    }
+
+    /// The finding as lines for people.
+    pub fn told(&self) -> Vec<String> {
+        let Check { name, severity, why, .. } = self.check;
+        let word = if self.silenced.is_some() { "silenced" } else { severity.as_str() };
+        let mut lines: Vec<String> = self.what.iter().map(|what| format!("{word} {name}: {what}")).collect();
+        lines.push(match self.silenced {
+            Some(reason) => format!("  the manifest's reason: {reason}"),
+            None => format!("  {why}"),
+        });
+        lines
+    }
+}
+
+/// Runs all checks on a manifest's configured tree; gives those that found something.
+pub fn run<'a>(reader: &ObjectReader, tree: &Tree, manifest: &'a Manifest) -> Result<Vec<Finding<'a>>> {
+    let subject = Subject { reader, tree, manifest };
+    let mut findings = Vec::new();
+    for check in CHECKS {
+        let what = (check.find)(&subject).with_context(|| format!("the check {} cannot be made", check.name))?;
+        let silenced = manifest.checks.iter().find(|(name, _)| name == check.name).map(|(_, reason)| reason.as_str());
+        if !what.is_empty() {
+            findings.push(Finding { check, what, silenced });
+        }
+    }
+    Ok(findings)
+}

@@ -1,0 +1,74 @@
+//! The outputs of a build, each by the stage that writes it.
+
+use anyhow::{Context, Result, anyhow};
+use compose::artifact::Artifact;
+use compose::error::Hint;
+use compose::manifest::OutputFormat;
+use compose::progress::Progress;
+use compose::publish::{self, Signer};
+use compose::run_folder::RunFolder;
+use compose::store::Tree;
+use compose::{check, finalize};
+
+use super::settings::Settings;
+
+/// Refuses trees that no image is to be written of; tells what else was found.
+pub fn check_tree(request: &finalize::Request<'_>, tree: &mut Option<Tree>, settings: &Settings) -> Result<()> {
+    let findings = check::run(&request.store.reader(), finalize::read_tree(request, tree)?, request.manifest)?;
+    let (bad, rest): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.forbids());
+    for finding in rest {
+        let told = finding.told();
+        match finding.silenced {
+            Some(_) => told.iter().for_each(|line| settings.terminal.detail(line)),
+            None => told.iter().for_each(|line| settings.terminal.note(line)),
+        }
+    }
+    let Some(first) = bad.first() else { return Ok(()) };
+    let told: Vec<String> = bad.iter().flat_map(|finding| finding.told()).collect();
+    Err(anyhow!("the tree is not one to make an image of:\n{}", told.join("\n")))
+        .hint(|| format!("where it is to be so, say why in the manifest: `checks: {{{}: REASON}}`", first.check.name))
+}
+
+/// Writes one output, unless it stands; nothing for those that are no files.
+pub fn write(
+    request: &finalize::Request<'_>,
+    format: OutputFormat,
+    signer: Option<&Signer>,
+    tree: &mut Option<Tree>,
+    settings: &Settings,
+) -> Result<Option<Artifact>> {
+    if format != OutputFormat::QubesTemplate {
+        return finalize::run(request, format, tree, &settings.terminal);
+    }
+    let package = package(request, signer)?;
+    if let Some(standing) = publish::standing(&package)? {
+        return Ok(Some(standing));
+    }
+    std::fs::create_dir_all(request.folder).with_context(|| format!("cannot create {}", request.folder.display()))?;
+    let image = finalize::standing(request, OutputFormat::RootImg)?;
+    let temporary;
+    let image = if let Some(image) = image {
+        image.path
+    } else {
+        temporary = RunFolder::new(request.folder, ".compose-")?;
+        let image = temporary.path().join("root.img");
+        finalize::write_image(request, tree, &image)?;
+        image
+    };
+    publish::run(&package, &image, &settings.terminal).map(Some)
+}
+
+/// Whether [`write`] would have to write this output.
+pub fn is_due(request: &finalize::Request<'_>, format: OutputFormat, signer: Option<&Signer>) -> Result<bool> {
+    let standing = match format {
+        OutputFormat::QubesTemplate => publish::standing(&package(request, signer)?)?,
+        other => finalize::standing(request, other)?,
+    };
+    Ok(standing.is_none())
+}
+
+fn package<'a>(request: &finalize::Request<'a>, signer: Option<&'a Signer>) -> Result<publish::Request<'a>> {
+    let image = finalize::identity(request, OutputFormat::RootImg)?;
+    let finalize::Request { store, manifest, lock, folder, .. } = *request;
+    Ok(publish::Request { store, manifest, lock, image, signer, threads: rayon::current_num_threads(), folder })
+}

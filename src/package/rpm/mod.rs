@@ -1,0 +1,6 @@
+//! What the RPM manual says of package files ("RPM V4 Package format"): lead, headers, tags, payload.
+
+pub mod cpio;
+pub mod file;
+pub mod header;
+pub mod tag;

@@ -1,0 +1,344 @@
+//! Observing what steps do with files: calls that name files wait in the kernel until an [`Observer`] was told of them
+//! (`SECCOMP_RET_USER_NOTIF` in `seccomp_unotify(2)`). Where scripts run that were observed before, the observer can stand in.
+//!
+//! It is told of names before the calls act. A process with several threads could change a name between the two: what a root
+//! becomes is then still what its scripts make of it, but its observer may have seen another name.
+
+mod calls;
+mod line;
+mod listener;
+mod memory;
+mod names;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
+use super::{Plan, Step, filter};
+use calls::{Deed, Named, has};
+use line::Message;
+pub(super) use line::{Line, pair};
+use memory::Memory;
+use names::Names;
+
+/// Who is told what steps do with files of the root.
+pub trait Observer: Send {
+    /// The root is there, open; nothing has run in it.
+    fn enter(&mut self, root: OwnedFd) -> Result<()>;
+
+    /// A script is about to be executed. Whether [`Self::stand_in`] can do what it would do.
+    fn begin(&mut self, call: &Call) -> bool;
+
+    /// Does what the script would do.
+    fn stand_in(&mut self) -> Result<()>;
+
+    /// The script that runs, or the program that runs scripts, is about to do something with a path.
+    fn touch(&mut self, touch: &Touch);
+
+    /// Something happens of which not all can be told: from now on anything may have changed.
+    fn lose(&mut self);
+
+    /// The script is over.
+    fn end(&mut self);
+}
+
+/// How a script is called.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Call {
+    /// Program and arguments.
+    pub arguments: Vec<String>,
+    /// The whole environment.
+    pub environment: Vec<String>,
+}
+
+/// How much of what is at a path has a part in what a script does, from little to all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Need {
+    /// Whether it is a file, a folder, something else, or nothing.
+    Kind,
+    /// Owner, mode, and extended attributes.
+    Attributes,
+    /// The content of a file.
+    Content,
+    /// The names in a folder.
+    Entries,
+}
+
+/// What is done with a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Touch {
+    /// Relative to the root, without symbolic links in its folders.
+    pub path: String,
+    /// What is asked for of what is there.
+    pub need: Need,
+    /// Whether something else may be there afterwards.
+    pub changes: bool,
+    /// Whether it goes by another name then.
+    pub moves: bool,
+}
+
+/// Tells an observer of a plan's steps, of which process 1 tells by `socket`, until it has ended. What the observer fails at
+/// ends the sandbox.
+pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer) -> Result<()> {
+    let (Some(Message::Root), Some(root)) = line::receive(socket)? else { return Ok(()) };
+    observer.enter(root.try_clone()?)?;
+    let mut observation =
+        Observation { plan, observer, names: Names::new(root.try_clone()?), root, at: At::default(), begun: 0 };
+    let mut listener: Option<OwnedFd> = None;
+    loop {
+        let flags = PollFlags::IN;
+        let mut polled: Vec<_> = listener.iter().chain([socket]).map(|fd| PollFd::new(fd, flags)).collect();
+        match poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e).context("cannot wait for the sandbox"),
+        }
+        let ready: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
+        if let Some(open) = &listener {
+            if ready[0].contains(flags) {
+                observation.attend(open)?;
+                continue;
+            } else if !ready[0].is_empty() {
+                // All processes of the step have ended.
+                listener = None;
+            }
+        }
+        if ready.last().is_none_or(PollFlags::is_empty) {
+            continue;
+        }
+        match line::receive(socket)? {
+            (None, _) => return Ok(()),
+            (Some(Message::Begin), _) => {
+                let answer = if observation.begin()? { Message::Done } else { Message::Run };
+                line::send(socket.as_fd(), answer, None)?;
+            }
+            (Some(Message::Listen), offered) => {
+                if let Some(offered) = &offered {
+                    listener::answer_on_the_same_processor(offered.as_fd());
+                } else {
+                    observation.observer.lose();
+                }
+                listener = offered;
+            }
+            (Some(_), _) => {
+                observation.end_script();
+                line::send(socket.as_fd(), Message::Done, None)?;
+            }
+        }
+    }
+}
+
+/// A plan's steps as far as they were told.
+struct Observation<'a> {
+    plan: &'a Plan,
+    observer: &'a mut dyn Observer,
+    root: OwnedFd,
+    names: Names,
+    at: At,
+    /// How many steps have begun.
+    begun: usize,
+}
+
+/// Where a plan's steps are.
+#[derive(Default)]
+struct At {
+    /// The step's own process, once it has executed its program.
+    main: Option<u32>,
+    /// Whether a script runs that the observer was told of.
+    script: bool,
+    /// Whether the step is a program that runs scripts.
+    runner: bool,
+}
+
+impl Observation<'_> {
+    /// A step is about to begin: whether the observer stands in for all of it.
+    fn begin(&mut self) -> Result<bool> {
+        self.end_script();
+        let Some(step) = self.plan.steps.get(self.begun) else { return Ok(false) };
+        let runner = self.plan.limits.script_runner.as_ref() == step.command.first();
+        self.begun += 1;
+        self.at = At { main: None, script: !runner, runner };
+        let stands_in = !runner && self.observer.begin(&Call::of(step));
+        if stands_in {
+            self.at.script = false;
+            self.observer.stand_in()?;
+        }
+        Ok(stands_in)
+    }
+
+    /// Hears of a call that waits, and lets it go on.
+    fn attend(&mut self, listener: &OwnedFd) -> Result<()> {
+        // A process that was killed meanwhile waits no more.
+        let Some(notice) = listener::receive(listener.as_fd())? else { return Ok(()) };
+        let memory = Memory { process: notice.pid, alive: &|| listener::is_valid(listener.as_fd(), notice.id) };
+        self.hear(&notice, &memory)?;
+        listener::go_on(listener.as_fd(), notice.id)
+    }
+
+    fn hear(&mut self, notice: &libc::seccomp_notif, memory: &Memory<'_>) -> Result<()> {
+        let process = notice.pid;
+        let foreign = filter::audit_architecture() != Some(notice.data.arch);
+        let mut deeds = calls::names(notice.data.nr, &notice.data.args).peekable();
+        let executes = !foreign && deeds.peek().is_some_and(|named| named.deed == Deed::Execute);
+        let main = *self.at.main.get_or_insert(process);
+        if self.at.runner {
+            if main == process {
+                self.end_script();
+            } else if executes && !self.at.script && parent(process) == Some(main) {
+                let alone = alone(main);
+                let call = memory.call(&notice.data.args);
+                if let Some(call) = &call
+                    && self.observer.begin(call)
+                    && alone
+                    && memory.replace(notice.data.args[0], NOTHING)
+                {
+                    return self.observer.stand_in();
+                }
+                self.at.script = true;
+                if call.is_none() || !alone {
+                    self.observer.lose();
+                }
+            }
+        }
+        if foreign || deeds.peek().is_none() {
+            self.observer.lose();
+            return Ok(());
+        }
+        for named in deeds {
+            // What the runner of scripts looks at is its own affair.
+            if (self.at.script || changes(named.deed)) && self.tell(process, &named, memory).is_none() {
+                self.observer.lose();
+            }
+        }
+        Ok(())
+    }
+
+    fn end_script(&mut self) {
+        if std::mem::take(&mut self.at.script) {
+            if self.at.runner && !self.at.main.is_some_and(alone) {
+                self.observer.lose();
+            }
+            self.observer.end();
+        }
+    }
+
+    /// Tells the observer of a name; none when it cannot be understood.
+    fn tell(&mut self, process: u32, named: &Named, memory: &Memory<'_>) -> Option<()> {
+        let (deed, follow) = match named.deed {
+            Deed::Unknown => return None,
+            Deed::OpenHow(address) => memory.how(address).map(|flags| (Deed::Open(flags), calls::follows(flags)))?,
+            deed => (deed, named.follow),
+        };
+        let name = match named.address {
+            None => String::new(),
+            // A call without a name means its descriptor, as utimensat(2) has it.
+            Some(0) => return Some(()),
+            Some(address) => String::from_utf8(memory.text(address)?).ok()?,
+        };
+        let (folder, name) = match names::descriptor(process, &name) {
+            // Of another process, or through its root.
+            Err(names::Elsewhere) => return None,
+            Ok(Some((descriptor, rest))) => (Names::of_descriptor(process, descriptor), rest),
+            Ok(None) if name.starts_with('/') => (Some(String::new()), name.as_str()),
+            Ok(None) => (Names::of_descriptor(process, named.folder), name.as_str()),
+        };
+        // What is open is no file of the root, such as a pipe, or a folder of /proc.
+        let Some(folder) = folder else { return if name.contains("..") { None } else { Some(()) } };
+        if deed == Deed::Execute {
+            self.execute(folder, name, follow);
+        } else if name.is_empty() {
+            self.pass(folder, deed);
+        } else if let Some(meaning) = self.names.resolve(&folder, name, follow) {
+            self.pass_meaning(meaning, deed);
+        }
+        Some(())
+    }
+
+    /// A program, and what runs it.
+    fn execute(&mut self, mut folder: String, name: &str, mut follow: bool) {
+        let mut name = name.to_owned();
+        // Scripts may be run by scripts, so often (`bprm_execve` in Linux).
+        for _ in 0..5 {
+            let Some(meaning) = self.names.resolve(&folder, &name, follow) else { return };
+            let path = meaning.path.clone();
+            self.pass_meaning(meaning, Deed::Execute);
+            match names::interpreter(&self.root, &path) {
+                Some(interpreter) => (folder, name, follow) = (String::new(), interpreter, true),
+                None => return,
+            }
+        }
+    }
+
+    fn pass_meaning(&mut self, meaning: names::Meaning, deed: Deed) {
+        let known = |need: Need| move |path: String| Touch { path, need, changes: false, moves: false };
+        meaning.links.into_iter().map(known(Need::Content)).for_each(|touch| self.observer.touch(&touch));
+        meaning.stopped.into_iter().map(known(Need::Kind)).for_each(|touch| self.observer.touch(&touch));
+        self.pass(meaning.path, deed);
+    }
+
+    fn pass(&mut self, path: String, deed: Deed) {
+        let need = need(deed);
+        if changes(deed) {
+            self.names.changed(&path);
+        }
+        self.observer.touch(&Touch { path, need, changes: changes(deed), moves: deed == Deed::Move });
+    }
+}
+
+/// Whether open(2) with these flags writes.
+fn writes(flags: u64) -> bool {
+    let modes = [libc::O_WRONLY, libc::O_RDWR, libc::O_TRUNC, libc::O_CREAT];
+    !has(flags, libc::O_PATH) && !has(flags, libc::O_TMPFILE) && modes.iter().any(|mode| has(flags, *mode))
+}
+
+fn changes(deed: Deed) -> bool {
+    match deed {
+        Deed::Open(flags) => writes(flags),
+        // Whatever it does.
+        Deed::OpenHow(_) | Deed::Name | Deed::Move | Deed::Change | Deed::Unknown => true,
+        Deed::Test | Deed::Look | Deed::Execute => false,
+    }
+}
+
+fn need(deed: Deed) -> Need {
+    match deed {
+        Deed::Name | Deed::Unknown | Deed::OpenHow(_) => Need::Kind,
+        Deed::Test => Need::Attributes,
+        // What is written keeps owner and mode.
+        Deed::Open(flags) if has(flags, libc::O_TRUNC) => Need::Attributes,
+        Deed::Open(flags) if has(flags, libc::O_PATH) || writes(flags) => Need::Content,
+        Deed::Open(_) => Need::Entries,
+        Deed::Look | Deed::Execute | Deed::Move | Deed::Change => Need::Content,
+    }
+}
+
+/// A program of every root that does nothing, shorter than any script's path.
+const NOTHING: &str = "/bin/true";
+
+impl Call {
+    fn of(step: &Step) -> Self {
+        let environment = step.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Self { arguments: step.command.clone(), environment }
+    }
+}
+
+/// Whether process 1 of the sandbox has no process but this one, the step's own, and those that it waits for.
+fn alone(main: u32) -> bool {
+    let Some(first) = parent(main) else { return false };
+    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
+    children.split_whitespace().map(str::parse).eq([Ok(main)])
+}
+
+/// The parent of a process, `proc_pid_stat(5)`.
+fn parent(process: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    text[text.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Opens a file of a root whose folders are no symbolic links, for reading.
+pub fn open_in(root: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
+}
