@@ -34,6 +34,12 @@ archives:
 - {id: own, suites: [own], components: [main], trusted: true}
 ";
 
+/// As long as the smallest image.
+const LARGE: &str = match str::from_utf8(&[b'x'; 1 << 20]) {
+    Ok(text) => text,
+    Err(_) => unreachable!(),
+};
+
 struct Scene {
     folder: tempfile::TempDir,
     store: Store,
@@ -115,7 +121,7 @@ const ROWS: &[Row] = &[
         "",
         &[("etc/fstab", 0o644, Some("PARTLABEL=root / ext4\n"))],
         "fstab",
-        "/etc/fstab mounts PARTLABEL=root on /, but the partition is `Root\\040filesystem`",
+        "/etc/fstab mounts PARTLABEL=root on /, but the partition is `Root filesystem`",
     ),
     (
         "",
@@ -174,7 +180,18 @@ const ROWS: &[Row] = &[
         "policy-rc.d",
         "/usr/sbin/policy-rc.d is left from the installation",
     ),
-    ("image: {size: 8K}\n", &[], "size", "the files have 28672 bytes, the image 8192"),
+    (
+        "image: {partitions: false}\n",
+        &[("etc/fstab", 0o644, Some("PARTLABEL=Root\\040filesystem / ext4\n"))],
+        "fstab",
+        "/etc/fstab mounts PARTLABEL=Root\\040filesystem on /, but the image has no partitions",
+    ),
+    (
+        "image: {partitions: false, size: 1M}\n",
+        &[("etc/large", 0o644, Some(LARGE))],
+        "size",
+        "the files have 1077248 bytes, the root file system of the image 1048576",
+    ),
     (
         "template: {version: 4.3.0}\n",
         &[],
