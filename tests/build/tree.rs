@@ -73,7 +73,10 @@ fn check_packages(name: &str, root: &Path) {
 /// apt loads the indexes of the manifest's archives from the host's mirrors and finds nothing to change.
 fn check_archives(scene: &Scene, name: &str, root: &Path) {
     fixture::write(&root.join("etc/apt/sources.list.d/host.sources"), &sources(scene, name));
-    fs::copy("/etc/resolv.conf", root.join("etc/resolv.conf")).unwrap();
+    // It may be a link, which leads out of the root here.
+    let names = root.join("etc/resolv.conf");
+    let _ = fs::remove_file(&names);
+    fs::copy("/etc/resolv.conf", names).unwrap();
     inside(root, &["apt-get", "-o", "APT::Update::Error-Mode=any", "-o", "Acquire::Languages=none", "update"]).result();
     let upgrade = inside(root, &["apt-get", "-s", "dist-upgrade"]).result();
     let summary = "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.";
