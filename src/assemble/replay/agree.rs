@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::store::{Directory, Entry, Node, Tree, split};
 
-use super::state::MOUNTED;
-
 /// The first path that differs between two trees though nothing was known to change it, or that is not what it was known to
-/// be. `changed` has what is known of paths; none where only that they may have changed.
+/// be. `changed` has what is known of paths, none where only that they may have changed; `stays` tells which are kept.
 pub(super) fn disagreement(
     changed: &HashMap<String, Option<Entry>>,
+    stays: &dyn Fn(&str) -> bool,
     before: &Directory,
     nodes: &BTreeMap<String, Node>,
     after: &Tree,
@@ -26,9 +25,8 @@ pub(super) fn disagreement(
             visit(path);
         }
     }
-    let is_kept = |path: &str| !MOUNTED.contains(&path.split('/').next().unwrap_or_default());
     let is_wrong = |(path, entry): &(&String, &Option<Entry>)| {
-        is_kept(path) && entry.as_ref().is_some_and(|entry| *entry != entry_at(after, path))
+        stays(path) && entry.as_ref().is_some_and(|entry| *entry != entry_at(after, path))
     };
     unseen.or_else(|| changed.iter().find(is_wrong).map(|(path, _)| path.clone()))
 }
@@ -94,7 +92,7 @@ mod tests {
         let mut changed = HashMap::new();
         let mut found = |path: &str, entry: Option<Entry>| {
             changed.insert(path.to_owned(), entry);
-            disagreement(&changed, &before.root, &BTreeMap::new(), &after)
+            disagreement(&changed, &|path| path != "run/pid", &before.root, &BTreeMap::new(), &after)
         };
         assert_eq!(found("a", leaf("2")).as_deref(), Some("etc/gone"));
         assert_eq!(found("etc/gone", Some(Entry::Absent)).as_deref(), Some("usr"));

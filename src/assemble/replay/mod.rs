@@ -227,10 +227,11 @@ impl Recorder<'_> {
         for path in changes {
             let before = state.entry(&path)?;
             let (entry, names) = state.read(&path)?;
-            if names > 1 && matches!(entry, Entry::Leaf(_)) {
-                unfit = true;
+            let shared = names > 1 && matches!(entry, Entry::Leaf(_));
+            if shared && entry != before {
                 // Its other names mean something else now, too, and which they are is not known.
-                self.lost |= entry != before;
+                unfit = true;
+                self.lost = true;
             }
             unfit |= matches!(entry, Entry::Node(_));
             if entry == before {
@@ -241,6 +242,10 @@ impl Recorder<'_> {
                 let known = conditions.get(&path).map_or(Need::Kind, |(need, _)| *need);
                 if known < Need::Content && !is_volatile(self.replay.residue, &path) {
                     conditions.insert(path.clone(), (Need::Content, state.identity(&path, Need::Content)?));
+                }
+                // What was so much as opened for writing has one name.
+                if shared {
+                    continue;
                 }
             }
             entries.push((path, entry));

@@ -1,6 +1,6 @@
 //! What is at each path of a root while scripts run: the tree that it was, and what changed since.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::store::{self, Attributes, Directory, Entry, Node, ObjectReader, Objec
 use super::agree;
 
 /// Folders that are empty when scripts begin, whatever the tree has there: the sandbox mounts something on them.
-pub(super) const MOUNTED: &[&str] = &["run", "tmp", "dev"];
+const MOUNTED: &[&str] = &["run", "tmp", "dev"];
 
 /// The bits of a mode that tell the type, and those of a folder (stat(2)).
 const TYPE: u32 = 0o170_000;
@@ -34,6 +34,8 @@ pub(super) struct State<'a> {
     names: HashMap<String, BTreeSet<String>>,
     /// What is known of the attributes of files, and their types as stat(2) has them.
     attributes: HashMap<Sha256, (Sha256, u32)>,
+    /// Files that exist only while scripts run.
+    temporary: HashSet<String>,
 }
 
 impl<'a> State<'a> {
@@ -54,8 +56,12 @@ impl<'a> State<'a> {
             changed: HashMap::new(),
             names: HashMap::new(),
             attributes: HashMap::new(),
+            temporary: HashSet::new(),
         };
-        new.filter_map(|path| path.strip_prefix("/").ok()?.to_str()).for_each(|path| state.distrust(path));
+        for path in new.filter_map(|path| path.strip_prefix("/").ok()?.to_str()) {
+            state.distrust(path);
+            state.temporary.insert(path.to_owned());
+        }
         state
     }
 
@@ -100,8 +106,7 @@ impl<'a> State<'a> {
     /// What was at a path.
     fn before(&self, path: &str) -> Entry {
         let (folder, name) = split(path);
-        let top = path.split('/').next().unwrap_or_default();
-        let directory = (!MOUNTED.contains(&top)).then(|| self.base.find(folder)).flatten();
+        let directory = (!MOUNTED.contains(&top(path))).then(|| self.base.find(folder)).flatten();
         let directory = if MOUNTED.contains(&path) || path.is_empty() { Some(self.base) } else { directory };
         let Some(directory) = directory else { return Entry::Absent };
         if path.is_empty() {
@@ -152,6 +157,7 @@ impl<'a> State<'a> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let folder = if folder.is_empty() { "." } else { folder };
+        let name = if name.is_empty() { "." } else { name };
         match openat2(&self.root, folder, flags, Mode::empty(), resolve) {
             Ok(folder) => Ok(Some((folder, name))),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => Ok(None),
@@ -204,8 +210,7 @@ impl<'a> State<'a> {
     /// The names in a folder, and the type of each.
     fn entries(&mut self, path: &str) -> Result<BTreeMap<String, u32>> {
         let mut entries = BTreeMap::new();
-        let top = path.split('/').next().unwrap_or_default();
-        if !MOUNTED.contains(&top)
+        if !MOUNTED.contains(&top(path))
             && let Some(directory) = self.base.find(path)
         {
             for (name, leaf) in &directory.files {
@@ -230,8 +235,14 @@ impl<'a> State<'a> {
 
     /// The first path at which a tree that was made of the root is not what is known here.
     pub fn disagreement(&self, after: &Tree) -> Option<String> {
-        agree::disagreement(&self.changed, self.base, &self.nodes, after)
+        let stays = |path: &str| !MOUNTED.contains(&top(path)) && !self.temporary.contains(path);
+        agree::disagreement(&self.changed, &stays, self.base, &self.nodes, after)
     }
+}
+
+/// The first folder of a path.
+fn top(path: &str) -> &str {
+    path.split('/').next().unwrap_or_default()
 }
 
 /// The identity of nothing.

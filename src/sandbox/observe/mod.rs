@@ -243,10 +243,9 @@ impl Observation<'_> {
         };
         let (opened, name) = names::begins(process, named.folder, name);
         match opened {
-            // A pipe, or a file without a name that nothing can give it one any more.
-            Opened::Nameless if name.is_empty() && deed != Deed::Move => Some(()),
+            // What the kernel shows, a pipe, or a file without a name; where it is given one, that is told of, too.
+            Opened::Outside(_) | Opened::Nameless if name.is_empty() => Some(()),
             Opened::Nameless => None,
-            Opened::Outside(_) if name.is_empty() => Some(()),
             Opened::Outside(folder) => self.understand(String::new(), &format!("/{folder}/{name}"), follow, deed),
             Opened::File(folder) => self.understand(folder, &name, follow, deed),
         }

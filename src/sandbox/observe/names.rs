@@ -309,7 +309,7 @@ mod tests {
         symlink("/bin/sh", root.join("usr/shell")).unwrap();
         let mut names = names(root);
         let mut path = |folder: &str, name: &str, follow| {
-            let meaning = names.resolve(folder, name, follow).unwrap();
+            let meaning = names.resolve(folder, name, follow).unwrap().unwrap();
             (meaning.path, meaning.links.join(" "), meaning.stopped)
         };
         let found = |path: &str, links: &str| (path.to_owned(), links.to_owned(), None);
@@ -330,11 +330,11 @@ mod tests {
         fs::create_dir_all(root.join("b")).unwrap();
         symlink("a", root.join("x")).unwrap();
         let mut names = names(root);
-        assert_eq!(names.resolve("", "/x/file", true).unwrap().path, "a/file");
+        assert_eq!(names.resolve("", "/x/file", true).unwrap().unwrap().path, "a/file");
         fs::remove_file(root.join("x")).unwrap();
         symlink("b", root.join("x")).unwrap();
         names.changed("x");
-        assert_eq!(names.resolve("", "/x/file", true).unwrap().path, "b/file");
+        assert_eq!(names.resolve("", "/x/file", true).unwrap().unwrap().path, "b/file");
     }
 
     #[test]
