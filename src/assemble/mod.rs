@@ -30,7 +30,7 @@ use crate::manifest::{AddedFile, Group, Manifest, System, User};
 use crate::package::{Format, Installation, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
 use crate::sandbox::{self, Input, Step, StepFailed};
-use crate::store::{self, NewCommit, Store, Tree};
+use crate::store::{self, NewCommit, ObjectWriter, Store, Tree};
 use crate::timing;
 
 use merge::Merger;
@@ -38,7 +38,7 @@ use replay::Replay;
 use rounds::{Assembly, step};
 
 /// Part of every key; to be raised when the same inputs give another tree than before.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";
@@ -115,26 +115,21 @@ pub fn run(
     let task = progress.task("configure", Unit::Items, 0);
     let mut on_line = |line: &str| progress.detail(line);
     let rounds = assembly.rounds(&mut on_line)?;
-    let mut merger = Merger::new(installation, store, &writer);
     let name = format!("{} {}", manifest.name, lock.architecture);
-    let mut replay = Replay::load(store, &name, installation.residue())?;
-    let reader = store.reader();
-    for round in &rounds {
-        let (plan, scratch) = assembly.prepare(&mut merger, round, &rounds)?;
-        let temporary = plan.temporary_files.iter().map(|file| file.path.clone()).collect();
-        let mut recorder = replay.round(&writer, &reader, &merger.tree, temporary);
-        timings
-            .alone(timing::Part::Scripts, || {
-                sandbox::run_observed(program, store.work(), &plan, &mut on_line, &mut recorder)
-            })
-            .map_err(|error| failure::explain(error, installation, manifest))?;
-        let apply = || store::apply_upper(&writer, &mut merger.tree, &scratch.upper());
-        timings.alone(timing::Part::Changes, apply)?;
-    }
+    let mut replay = Replay::load(store, &name, installation.residue());
+    let tree = match configure(&mut assembly, &mut replay, &rounds, &writer, &mut on_line) {
+        Err(error) if replay.misled => {
+            on_line(&format!("all scripts run: {error:#}"));
+            replay = replay.without_runs();
+            assembly.begin_again();
+            configure(&mut assembly, &mut replay, &rounds, &writer, &mut on_line)
+        }
+        configured => configured,
+    };
+    let mut tree = tree.map_err(|error| failure::explain(error, installation, manifest))?;
     assembly.layers.discard();
     progress.detail(&format!("{} of {} scripts need not run again", replay.spared, replay.count));
     drop(task);
-    let mut tree = merger.tree;
     normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue(), clock(lock))?;
     accounts::add_files(store, &writer, &mut tree, &manifest.files)?;
     let commit = NewCommit {
@@ -148,6 +143,33 @@ pub fn run(
     let scripts = timings.alone(timing::Part::Commit, || replay.commit(&writer, &name, lock.date))?;
     let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit, scripts]))?;
     Ok((commits[0], tree))
+}
+
+/// Merges packages and runs scripts, but for those that did the same before, round by round.
+fn configure(
+    assembly: &mut Assembly<'_, '_>,
+    replay: &mut Replay,
+    rounds: &[Round],
+    writer: &ObjectWriter,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<Tree> {
+    let (store, program) = (assembly.store, assembly.program);
+    let (reader, timings) = (store.reader(), store.timings());
+    let mut merger = Merger::new(assembly.installation, store, writer);
+    for round in rounds {
+        let (plan, scratch) = assembly.prepare(&mut merger, round, rounds)?;
+        let temporary = plan.temporary_files.iter().map(|file| file.path.clone()).collect();
+        let nodes = merger.tree.extras.nodes.clone();
+        let mut recorder = replay.round(writer, &reader, assembly.layers.shown(), nodes, temporary);
+        let run = || sandbox::run_observed(program, store.work(), &plan, on_line, &mut recorder);
+        timings.alone(timing::Part::Scripts, run)?;
+        let apply = || store::apply_upper(writer, &mut merger.tree, &scratch.upper());
+        timings.alone(timing::Part::Changes, apply)?;
+        if let Some(path) = recorder.close(&merger.tree)? {
+            on_line(&format!("what these scripts do is not kept: /{path} changed unseen"));
+        }
+    }
+    Ok(merger.tree)
 }
 
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.

@@ -35,13 +35,13 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 /// A root in the making.
 pub(super) struct Assembly<'a, 'p> {
-    store: &'a Store,
-    program: &'a Path,
+    pub store: &'a Store,
+    pub program: &'a Path,
     limits: ScriptLimits,
     manifest: &'a Manifest,
     lock: &'a Lock,
     imports: &'a Imports<'p>,
-    installation: &'a dyn Installation,
+    pub installation: &'a dyn Installation,
     /// The root as scripts find it.
     pub layers: Layers<'a>,
     /// The packages that the database was told of.
@@ -62,6 +62,12 @@ impl<'a, 'p> Assembly<'a, 'p> {
     ) -> Self {
         let layers = Layers::new(store);
         Self { store, program, limits, manifest, lock, imports, installation, layers, told: Vec::new(), count: 0 }
+    }
+
+    /// Forgets what came of the rounds.
+    pub fn begin_again(&mut self) {
+        self.layers.discard();
+        self.told.clear();
     }
 
     fn load(&self, packages: &[usize]) -> Result<()> {

@@ -35,9 +35,15 @@ pub(super) fn refuse() -> Result<()> {
     load_program(&program(), 0).map(drop).context("cannot filter system calls")
 }
 
-/// Has this process and all that it starts wait at the calls of [`listening`] until the listener lets them go on. It needs `CAP_SYS_ADMIN` in its namespace, Linux 5.5, and no listener before it.
+/// Has this process and all that it starts wait at the calls of [`listening`] until the listener lets them go on. It needs
+/// `CAP_SYS_ADMIN` in its namespace, Linux 5.5, and no listener before it. From Linux 5.19 on no signal but a deadly one
+/// interrupts a call that the listener has been told of.
 pub(super) fn listen(program: &[sock_filter]) -> std::io::Result<OwnedFd> {
-    let listener = load_program(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let listener = match load_program(program, flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => load_program(program, flags)?,
+        loaded => loaded?,
+    };
     // SAFETY: with this flag the call gives a new descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(listener) })
 }
@@ -59,14 +65,12 @@ pub(super) fn audit_architecture() -> Option<u32> {
     }
 }
 
-/// The numbers from here on are x32's, which shares an architecture with x86-64.
-const X32: u32 = 0x4000_0000;
-
-/// The calls of these numbers, and all of other architectures than this one.
-pub(super) fn listening(architecture: u32, numbers: &[u32]) -> Vec<sock_filter> {
+/// The calls of these numbers, all from the number `unknown` on, which those of x32 are, and all of other architectures than
+/// this one.
+pub(super) fn listening(architecture: u32, numbers: &[u32], unknown: u32) -> Vec<sock_filter> {
     let count = numbers.len() as u8;
     let mut program = vec![load(ARCHITECTURE), jump(architecture, 0, count + 3), load(NUMBER)];
-    program.push(sock_filter { jt: count + 1, ..statement(BPF_JMP | BPF_JGE | BPF_K, X32) });
+    program.push(sock_filter { jt: count + 1, ..statement(BPF_JMP | BPF_JGE | BPF_K, unknown) });
     program.extend(numbers.iter().zip((1..=count).rev()).map(|(number, ahead)| jump(*number, ahead, 0)));
     program.push(statement(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW));
     program.push(statement(BPF_RET | BPF_K, libc::SECCOMP_RET_USER_NOTIF));
@@ -169,10 +173,10 @@ mod tests {
     #[test]
     fn the_calls_asked_for_and_foreign_ones_are_told_of() {
         let numbers: Vec<u32> = (10..70).collect();
-        let program = listening(0xc000_003e, &numbers);
+        let program = listening(0xc000_003e, &numbers, 470);
         let told = |architecture, number| run(&program, architecture, number, 0) == libc::SECCOMP_RET_USER_NOTIF;
-        assert!([10, 69, X32, X32 | 9].into_iter().all(|number| told(0xc000_003e, number)));
-        assert!([0, 9, 70, 400].into_iter().all(|number| !told(0xc000_003e, number)));
+        assert!([10, 69, 470, 0x4000_0000, 0x4000_0009].into_iter().all(|number| told(0xc000_003e, number)));
+        assert!([0, 9, 70, 469].into_iter().all(|number| !told(0xc000_003e, number)));
         assert!(told(0x4000_0003, 9));
     }
 }

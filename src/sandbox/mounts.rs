@@ -28,6 +28,11 @@ const LINKS: &[(&str, &str)] = &[
     ("ptmx", "pts/ptmx"),
 ];
 
+/// Whether the kernel shows something with this name in a sandbox's /dev.
+pub(super) fn is_device(name: &str) -> bool {
+    DEVICES.contains(&name) || LINKS.iter().any(|(link, _)| *link == name)
+}
+
 /// What a file of a tmpfs stands for: there may be one for each of these bytes.
 const BYTES_PER_FILE: u64 = 4096;
 

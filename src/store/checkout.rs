@@ -9,9 +9,8 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 
-use super::tree::{Directory, Node};
-use super::upper::Entry;
-use super::{Attributes, Leaf, ObjectReader, Store};
+use super::tree::Directory;
+use super::{Attributes, Leaf, Store};
 
 /// Checks a directory out to `target`, which must not exist. Devices are left out: no unprivileged user can make them.
 pub fn check_out(store: &Store, dir: &Directory, target: &Path) -> Result<()> {
@@ -58,6 +57,11 @@ impl<'a> Layers<'a> {
         self.folders.insert(0, folder);
         self.shown.clone_from(root);
         Ok(())
+    }
+
+    /// The tree that the layers show.
+    pub fn shown(&self) -> &Directory {
+        &self.shown
     }
 
     /// The folders, the topmost first.
@@ -163,33 +167,5 @@ fn copy_file(object: &Path, target: &Path) -> Result<()> {
     let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
     let times = Timestamps { last_access: epoch, last_modification: epoch };
     rustix::fs::futimens(File::open(target)?, &times)?;
-    Ok(())
-}
-
-/// Makes an entry of a root that is mounted be there, in the place of what is.
-pub fn put(reader: &ObjectReader, entry: &Entry, target: &Path) -> Result<()> {
-    let there = fs::symlink_metadata(target).ok();
-    match (entry, &there) {
-        (_, None) => {}
-        (Entry::Directory(_), Some(m)) if m.is_dir() => {}
-        (_, Some(m)) if m.is_dir() => fs::remove_dir_all(target)?,
-        _ => fs::remove_file(target)?,
-    }
-    match entry {
-        Entry::Absent => {}
-        Entry::Leaf(leaf) => copy_file(&reader.path(*leaf), target)?,
-        Entry::Directory(attributes) => {
-            if !there.is_some_and(|m| m.is_dir()) {
-                fs::create_dir(target)?;
-            }
-            set_directory_attributes(target, attributes)?;
-        }
-        Entry::Node(Node { mode, uid, gid, device: (major, minor) }) => {
-            let device = rustix::fs::makedev(*major, *minor);
-            rustix::fs::mknodat(CWD, target, FileType::from_raw_mode(*mode), Mode::from_raw_mode(0o600), device)?;
-            rustix::fs::chownat(CWD, target, Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)), AtFlags::empty())?;
-            rustix::fs::chmod(target, Mode::from_raw_mode(mode & 0o7777))?;
-        }
-    }
     Ok(())
 }

@@ -21,6 +21,7 @@
 mod checkout;
 mod gvariant;
 mod object;
+mod put;
 mod scrub;
 mod tree;
 mod upper;
@@ -38,8 +39,9 @@ use anyhow::{Context, Result, anyhow};
 use glib::prelude::*;
 use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
-pub use checkout::{Layers, check_out, put, set_directory_attributes};
+pub use checkout::{Layers, check_out, set_directory_attributes};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
+pub use put::put;
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
 pub use upper::{Entry, apply_upper};
 

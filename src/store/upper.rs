@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::object::{Attributes, Content, ObjectWriter, Xattrs, is_kept_xattr};
@@ -55,7 +57,10 @@ impl Entry {
 fn read_entry(writer: &ObjectWriter, path: &Path, metadata: &Metadata) -> Result<Entry> {
     let attributes = attributes_of(path, metadata)?;
     if metadata.is_file() {
-        let leaf = writer.write(&attributes, Content::File(&mut File::open(path)?, metadata.len()))?;
+        // What others have made of it since is not followed, nor waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        let leaf = writer.write(&attributes, Content::File(&mut file, metadata.len()))?;
         return Ok(Entry::Leaf(leaf));
     }
     if metadata.is_symlink() {
@@ -152,8 +157,22 @@ pub(super) fn attributes_of(path: &Path, metadata: &Metadata) -> Result<Attribut
 
 /// The extended attributes of a file that are part of it.
 pub(super) fn read_xattrs(path: &Path) -> Result<Xattrs> {
+    let list = |buffer: &mut [u8]| rustix::fs::llistxattr(path, buffer);
+    xattrs(&list, &|name, buffer| rustix::fs::lgetxattr(path, name, buffer))
+}
+
+/// Those of an open file.
+pub(super) fn read_open_xattrs(file: &OwnedFd) -> Result<Xattrs> {
+    let list = |buffer: &mut [u8]| rustix::fs::flistxattr(file, buffer);
+    xattrs(&list, &|name, buffer| rustix::fs::fgetxattr(file, name, buffer))
+}
+
+fn xattrs(
+    list: &dyn Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: &dyn Fn(&str, &mut [u8]) -> rustix::io::Result<usize>,
+) -> Result<Xattrs> {
     let mut xattrs = Xattrs::new();
-    let names = match read_whole(|buffer| rustix::fs::llistxattr(path, buffer)) {
+    let names = match read_whole(list) {
         Ok(names) => names,
         Err(rustix::io::Errno::OPNOTSUPP) => return Ok(xattrs),
         Err(e) => return Err(e.into()),
@@ -161,7 +180,7 @@ pub(super) fn read_xattrs(path: &Path) -> Result<Xattrs> {
     for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
         let name = std::str::from_utf8(name).context("an extended attribute's name is not UTF-8")?;
         if is_kept_xattr(name) {
-            let value = read_whole(|buffer| rustix::fs::lgetxattr(path, name, buffer))?;
+            let value = read_whole(|buffer| get(name, buffer))?;
             xattrs.insert(name.to_owned(), value);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -12,7 +12,7 @@ use crate::store::{self, Attributes, Directory, Entry, NewCommit, ObjectWriter, 
 
 /// The stage's name in refs.
 const STAGE: &str = "scripts";
-/// The file with the records, and the folder of the objects that they name.
+/// The file with the records, behind the SHA-256 of them, and the folder of the objects that they name.
 const RECORDS: &str = "records";
 const OBJECTS: &str = "objects";
 
@@ -47,11 +47,18 @@ pub(super) struct Library {
 
 impl Library {
     /// What was kept under a key; nothing when that cannot be read any more.
-    pub fn load(store: &Store, key: Sha256) -> Result<Self> {
-        let Some(commit) = store.resolve(&store::cache_ref(STAGE, key))? else { return Ok(Self::default()) };
-        let Some(object) = store.find_file(commit, RECORDS)? else { return Ok(Self::default()) };
+    pub fn load(store: &Store, key: Sha256) -> Self {
+        Self::try_load(store, key).ok().flatten().unwrap_or_default()
+    }
+
+    fn try_load(store: &Store, key: Sha256) -> Result<Option<Self>> {
+        let Some(commit) = store.resolve(&store::cache_ref(STAGE, key))? else { return Ok(None) };
+        let Some(object) = store.find_file(commit, RECORDS)? else { return Ok(None) };
         let bytes = store.reader().read(object)?;
-        Ok(postcard::from_bytes(&bytes).unwrap_or_default())
+        // Objects are not hashed when they are read, and what comes of these goes into the root.
+        let (digest, records) = bytes.split_at_checked(size_of::<Sha256>()).context("no digest")?;
+        ensure!(Sha256::of(records).as_bytes() == digest, "the records are damaged");
+        Ok(Some(postcard::from_bytes(records)?))
     }
 
     /// The number of a condition.
@@ -68,6 +75,7 @@ impl Library {
     pub fn commit(&self, writer: &ObjectWriter, key: Sha256, subject: &str, date: Timestamp) -> Result<NewCommit> {
         let attributes = Attributes { uid: 0, gid: 0, mode: 0o100_644, xattrs: std::collections::BTreeMap::new() };
         let records = postcard::to_allocvec(self).context("cannot write down what scripts did")?;
+        let records = [Sha256::of(&records).as_bytes().as_slice(), &records].concat();
         let mut root = Directory::new(0o755);
         root.files.insert(RECORDS.to_owned(), writer.write_bytes(&attributes, &records)?);
         let mut objects = Directory::new(0o755);

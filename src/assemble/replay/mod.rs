@@ -3,8 +3,11 @@
 //!
 //! Nothing is taken on trust: a condition is all that a script could see at a path, a file that it only looked for included,
 //! and a script that does what cannot be seen in full is never kept. So a changed package has its own scripts run again, and
-//! those that looked at any file of it or at anything that became different in turn, and no others.
+//! those that looked at any file of it or at anything that became different in turn, and no others. After each round the root
+//! is compared with what was seen to happen to it; where that is not all, nothing of the round is kept, and where runs of
+//! before stood in, all scripts run.
 
+mod agree;
 mod library;
 mod state;
 
@@ -12,20 +15,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::clock::Timestamp;
 use crate::digest::{Hasher, Sha256};
 use crate::package::{Residue, Treatment};
 use crate::sandbox::{Call, Need, Observer, Touch};
-use crate::store::{Entry, NewCommit, ObjectReader, ObjectWriter, Store, Tree, split};
+use crate::store::{Directory, Entry, NewCommit, Node, ObjectReader, ObjectWriter, Store, Tree, split};
 
 use super::normalise;
 use library::{Condition, Library, Record};
 use state::State;
 
 /// Part of every key; to be raised when the same scripts do something else than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What scripts did, before and in this build.
 pub(super) struct Replay {
@@ -41,18 +44,26 @@ pub(super) struct Replay {
     pub spared: usize,
     /// How many scripts there were.
     pub count: usize,
+    /// Whether a run of before could not stand in for what a script does.
+    pub misled: bool,
 }
 
 impl Replay {
     /// What is known of the scripts of the root with this name.
-    pub fn load(store: &Store, name: &str, residue: &'static [Residue]) -> Result<Self> {
+    pub fn load(store: &Store, name: &str, residue: &'static [Residue]) -> Self {
         let key = Sha256::of(format!("{VERSION} {name}").as_bytes());
-        let old = Library::load(store, key)?;
+        let old = Library::load(store, key);
         let mut calls: HashMap<[u8; 32], Vec<usize>> = HashMap::new();
         for (index, record) in old.records.iter().enumerate() {
             calls.entry(record.call).or_default().push(index);
         }
-        Ok(Self { key, residue, old, calls, new: Library::default(), spared: 0, count: 0 })
+        Self { key, residue, old, calls, new: Library::default(), spared: 0, count: 0, misled: false }
+    }
+
+    /// One that knows of no scripts, for the same root.
+    pub fn without_runs(&self) -> Self {
+        let (old, calls, new) = (Library::default(), HashMap::new(), Library::default());
+        Self { key: self.key, residue: self.residue, old, calls, new, spared: 0, count: 0, misled: false }
     }
 
     /// The commit that keeps what scripts did in this build for the next one.
@@ -60,24 +71,41 @@ impl Replay {
         self.new.commit(writer, self.key, subject, date)
     }
 
-    /// What observes the scripts of a round, whose root is `base` and files that exist only meanwhile.
+    /// What observes the scripts of a round, whose root is `base`, with these devices and pipes and files that exist only
+    /// meanwhile.
     pub fn round<'a>(
         &'a mut self,
         writer: &'a ObjectWriter,
         reader: &'a ObjectReader,
-        base: &'a Tree,
+        base: &'a Directory,
+        nodes: BTreeMap<String, Node>,
         temporary: Vec<PathBuf>,
     ) -> Recorder<'a> {
-        Recorder { replay: self, writer, reader, base, temporary, state: None, lost: false, at: None, chosen: None }
+        let before = (self.new.records.len(), self.spared);
+        Recorder {
+            replay: self,
+            before,
+            writer,
+            reader,
+            base: Some((base, nodes)),
+            temporary,
+            state: None,
+            lost: false,
+            at: None,
+            chosen: None,
+        }
     }
 }
 
 /// Observes the scripts of a round.
 pub(super) struct Recorder<'a> {
     replay: &'a mut Replay,
+    /// How many runs there were before the round, and how many scripts were spared.
+    before: (usize, usize),
     writer: &'a ObjectWriter,
     reader: &'a ObjectReader,
-    base: &'a Tree,
+    /// The root until it is entered.
+    base: Option<(&'a Directory, BTreeMap<String, Node>)>,
     temporary: Vec<PathBuf>,
     state: Option<State<'a>>,
     /// Whether it is not known any more what is where.
@@ -97,11 +125,25 @@ struct Running {
 }
 
 impl Recorder<'_> {
+    /// To be told what the round made of its root: the path of what was not seen, if anything was not.
+    pub fn close(self, after: &Tree) -> Result<Option<String>> {
+        let found = self.state.filter(|_| !self.lost).and_then(|state| state.disagreement(after));
+        let (records, spared) = self.before;
+        if let Some(path) = &found {
+            self.replay.new.records.truncate(records);
+            if self.replay.spared > spared {
+                self.replay.misled = true;
+                bail!("what scripts did before makes another /{path} than was seen");
+            }
+        }
+        Ok(found)
+    }
+
     fn note(&mut self, touch: &Touch) -> Result<()> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let Some(running) = &mut self.at else {
             // The program that runs scripts keeps its books.
-            if touch.moves && matches!(state.entry(&touch.path)?, Entry::Directory(_)) {
+            if touch.moves && state.is_folder(&touch.path)? {
                 self.lost = true;
             }
             state.distrust(&touch.path);
@@ -120,7 +162,8 @@ impl Recorder<'_> {
             running.conditions.insert(touch.path.clone(), (Need::Entries, identity));
         }
         if touch.changes {
-            if touch.moves && matches!(state.entry(&touch.path)?, Entry::Directory(_)) {
+            // What is in a folder goes with it, untold.
+            if touch.moves && state.is_folder(&touch.path)? {
                 running.unfit = true;
                 self.lost = true;
             }
@@ -129,14 +172,19 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// What the script needs of a path; where nothing is, that the folder is one, and no link to where something might be.
+    /// What the script needs of a path, and of each folder on the way: that it is one and no link to where something might be,
+    /// that those may pass who do, and what it hands down to what is made in it.
     fn require(&mut self, mut path: &str, mut need: Need) -> Result<()> {
         let (Some(state), Some(running)) = (&mut self.state, &mut self.at) else { return Ok(()) };
         loop {
             let identity = state.identity(path, need)?;
             running.conditions.insert(path.to_owned(), (need, identity));
-            (path, need) = (split(path).0, Need::Kind);
-            if identity != state::nothing() || path.is_empty() || running.conditions.contains_key(path) {
+            if path.is_empty() {
+                return Ok(());
+            }
+            path = split(path).0;
+            need = if is_volatile(self.replay.residue, path) { Need::Kind } else { Need::Attributes };
+            if running.conditions.get(path).is_some_and(|(known, _)| *known >= need) {
                 return Ok(());
             }
         }
@@ -160,6 +208,18 @@ impl Recorder<'_> {
         Ok(None)
     }
 
+    /// Makes everything be there that a run left.
+    fn redo(&mut self, record: &Record) -> Result<()> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let gone = |entry: &Entry| *entry == Entry::Absent;
+        let (absent, present): (Vec<_>, Vec<_>) = record.changes.iter().partition(|(_, entry)| gone(entry));
+        for (path, entry) in absent.into_iter().rev().chain(present) {
+            // What is in such a folder is no condition.
+            state.put(path, entry, is_volatile(self.replay.residue, path))?;
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, running: Running) -> Result<()> {
         let Running { call, mut conditions, changes, mut unfit } = running;
         let Some(state) = &mut self.state else { return Ok(()) };
@@ -167,7 +227,12 @@ impl Recorder<'_> {
         for path in changes {
             let before = state.entry(&path)?;
             let (entry, names) = state.read(&path)?;
-            unfit |= names > 1 && matches!(entry, Entry::Leaf(_));
+            let shared = names > 1 && matches!(entry, Entry::Leaf(_));
+            if shared && entry != before {
+                // Its other names mean something else now, too, and which they are is not known.
+                unfit = true;
+                self.lost = true;
+            }
             unfit |= matches!(entry, Entry::Node(_));
             if entry == before {
                 if entry == Entry::Absent {
@@ -177,6 +242,10 @@ impl Recorder<'_> {
                 let known = conditions.get(&path).map_or(Need::Kind, |(need, _)| *need);
                 if known < Need::Content && !is_volatile(self.replay.residue, &path) {
                     conditions.insert(path.clone(), (Need::Content, state.identity(&path, Need::Content)?));
+                }
+                // What was so much as opened for writing has one name.
+                if shared {
+                    continue;
                 }
             }
             entries.push((path, entry));
@@ -199,7 +268,8 @@ impl Recorder<'_> {
 impl Observer for Recorder<'_> {
     fn enter(&mut self, root: OwnedFd) -> Result<()> {
         let temporary = self.temporary.iter().map(PathBuf::as_path);
-        self.state = Some(State::new(self.base, self.writer, self.reader, root, temporary));
+        let base = self.base.take().context("the root is entered twice")?;
+        self.state = Some(State::new(base, self.writer, self.reader, root, temporary));
         Ok(())
     }
 
@@ -214,16 +284,11 @@ impl Observer for Recorder<'_> {
     fn stand_in(&mut self) -> Result<()> {
         self.at = None;
         let index = self.chosen.take().context("no run to stand in")?;
-        let Some(state) = &mut self.state else { return Ok(()) };
-        let record = &self.replay.old.records[index];
-        let gone = |entry: &Entry| *entry == Entry::Absent;
-        for (path, entry) in record.changes.iter().rev().filter(|(_, entry)| gone(entry)) {
-            state.put(path, entry)?;
+        let mut record = self.replay.old.records[index].clone();
+        if let Err(error) = self.redo(&record) {
+            self.replay.misled = true;
+            return Err(error.context("cannot do what a script did before"));
         }
-        for (path, entry) in record.changes.iter().filter(|(_, entry)| !gone(entry)) {
-            state.put(path, entry)?;
-        }
-        let mut record = record.clone();
         for number in &mut record.conditions {
             let condition = self.replay.old.conditions[*number as usize].clone();
             *number = self.replay.new.number(condition);

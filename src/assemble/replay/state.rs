@@ -1,22 +1,30 @@
 //! What is at each path of a root while scripts run: the tree that it was, and what changed since.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2};
 
 use crate::digest::{Hasher, Sha256};
 use crate::sandbox::Need;
-use crate::store::{self, Attributes, Entry, ObjectReader, ObjectWriter, Tree, split};
+use crate::store::{self, Attributes, Directory, Entry, Node, ObjectReader, ObjectWriter, Tree, split};
+
+use super::agree;
 
 /// Folders that are empty when scripts begin, whatever the tree has there: the sandbox mounts something on them.
 const MOUNTED: &[&str] = &["run", "tmp", "dev"];
 
+/// The bits of a mode that tell the type, and those of a folder (stat(2)).
+const TYPE: u32 = 0o170_000;
+const FOLDER: u32 = 0o040_000;
+
 /// A root in the making.
 pub(super) struct State<'a> {
-    base: &'a Tree,
+    base: &'a Directory,
+    /// The devices and pipes of the tree.
+    nodes: BTreeMap<String, Node>,
     writer: &'a ObjectWriter,
     reader: &'a ObjectReader,
     root: OwnedFd,
@@ -24,14 +32,16 @@ pub(super) struct State<'a> {
     changed: HashMap<String, Option<Entry>>,
     /// The names of these by folder.
     names: HashMap<String, BTreeSet<String>>,
-    /// What is known of the attributes of files.
-    attributes: HashMap<Sha256, Sha256>,
+    /// What is known of the attributes of files, and their types as stat(2) has them.
+    attributes: HashMap<Sha256, (Sha256, u32)>,
+    /// Files that exist only while scripts run.
+    temporary: HashSet<String>,
 }
 
 impl<'a> State<'a> {
     /// The state of an open root that is `base`, but for the files at the paths `new`.
     pub fn new<'n>(
-        base: &'a Tree,
+        (base, nodes): (&'a Directory, BTreeMap<String, Node>),
         writer: &'a ObjectWriter,
         reader: &'a ObjectReader,
         root: OwnedFd,
@@ -39,14 +49,19 @@ impl<'a> State<'a> {
     ) -> Self {
         let mut state = Self {
             base,
+            nodes,
             writer,
             reader,
             root,
             changed: HashMap::new(),
             names: HashMap::new(),
             attributes: HashMap::new(),
+            temporary: HashSet::new(),
         };
-        new.filter_map(|path| path.strip_prefix("/").ok()?.to_str()).for_each(|path| state.distrust(path));
+        for path in new.filter_map(|path| path.strip_prefix("/").ok()?.to_str()) {
+            state.distrust(path);
+            state.temporary.insert(path.to_owned());
+        }
         state
     }
 
@@ -91,14 +106,13 @@ impl<'a> State<'a> {
     /// What was at a path.
     fn before(&self, path: &str) -> Entry {
         let (folder, name) = split(path);
-        let top = path.split('/').next().unwrap_or_default();
-        let directory = (!MOUNTED.contains(&top)).then(|| self.base.root.find(folder)).flatten();
-        let directory = if MOUNTED.contains(&path) || path.is_empty() { Some(&self.base.root) } else { directory };
+        let directory = (!MOUNTED.contains(&top(path))).then(|| self.base.find(folder)).flatten();
+        let directory = if MOUNTED.contains(&path) || path.is_empty() { Some(self.base) } else { directory };
         let Some(directory) = directory else { return Entry::Absent };
         if path.is_empty() {
             return Entry::Directory(directory.attributes.clone());
         }
-        let node = || self.base.extras.nodes.get(path).cloned().map(Entry::Node);
+        let node = || self.nodes.get(path).cloned().map(Entry::Node);
         let child = || directory.directories.get(name).map(|child| Entry::Directory(child.attributes.clone()));
         let leaf = directory.files.get(name).copied().map(Entry::Leaf);
         leaf.or_else(child).or_else(node).unwrap_or(Entry::Absent)
@@ -107,16 +121,27 @@ impl<'a> State<'a> {
     /// What is at a path in the root itself, and how many names it has.
     pub fn read(&self, path: &str) -> Result<(Entry, u64)> {
         match self.locate(path)? {
-            Some((_folder, place)) => Entry::read(self.writer, &place).with_context(|| format!("cannot read /{path}")),
+            Some((folder, name)) => {
+                let place = PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()));
+                Entry::read(self.writer, &place).with_context(|| format!("cannot read /{path}"))
+            }
             None => Ok((Entry::Absent, 0)),
         }
     }
 
-    /// Puts something at a path.
-    pub fn put(&mut self, path: &str, entry: &Entry) -> Result<()> {
+    /// Whether there is a folder at a path now.
+    pub fn is_folder(&self, path: &str) -> Result<bool> {
+        let Some((folder, name)) = self.locate(path)? else { return Ok(false) };
+        let stat = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        Ok(stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
+    }
+
+    /// Puts something at a path; in the place of a folder only when nothing is in it, or `with_content`.
+    pub fn put(&mut self, path: &str, entry: &Entry, with_content: bool) -> Result<()> {
         match self.locate(path)? {
-            Some((_folder, place)) => {
-                store::put(self.reader, entry, &place).with_context(|| format!("cannot write /{path}"))?;
+            Some((folder, name)) => {
+                let put = store::put(self.reader, entry, &folder, name, with_content);
+                put.with_context(|| format!("cannot write /{path}"))?;
             }
             None if *entry == Entry::Absent => {}
             None => anyhow::bail!("cannot write /{path}: there is no such folder"),
@@ -125,18 +150,16 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    /// A path of the host's for one in the root, with the folder that it holds for; none when that folder is not there.
-    /// Whatever scripts made of the root, it leads nowhere else.
-    fn locate(&self, path: &str) -> Result<Option<(OwnedFd, PathBuf)>> {
+    /// The folder of a path, open, and the name in it; none when that folder is not there. Whatever scripts made of the root,
+    /// it is no other one.
+    fn locate<'p>(&self, path: &'p str) -> Result<Option<(OwnedFd, &'p str)>> {
         let (folder, name) = split(path);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let folder = if folder.is_empty() { "." } else { folder };
+        let name = if name.is_empty() { "." } else { name };
         match openat2(&self.root, folder, flags, Mode::empty(), resolve) {
-            Ok(folder) => {
-                let place = PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()));
-                Ok(Some((folder, place)))
-            }
+            Ok(folder) => Ok(Some((folder, name))),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => Ok(None),
             Err(e) => Err(e).with_context(|| format!("cannot open /{folder}")),
         }
@@ -152,7 +175,7 @@ impl<'a> State<'a> {
                 hasher.update(b"leaf");
                 match need {
                     Need::Kind => {}
-                    Need::Attributes => hasher.update(self.attributes_of(*leaf)?.as_bytes()),
+                    Need::Attributes => hasher.update(self.attributes_of(*leaf)?.0.as_bytes()),
                     Need::Content | Need::Entries => hasher.update(leaf.as_bytes()),
                 }
             }
@@ -164,7 +187,8 @@ impl<'a> State<'a> {
                 if need == Need::Entries {
                     for (name, kind) in self.entries(path)? {
                         hasher.update(name.as_bytes());
-                        hasher.update(&[0, kind]);
+                        hasher.update(&[0]);
+                        hasher.update(&kind.to_be_bytes());
                     }
                 }
             }
@@ -173,35 +197,52 @@ impl<'a> State<'a> {
         Ok(hasher.finish())
     }
 
-    fn attributes_of(&mut self, leaf: Sha256) -> Result<Sha256> {
+    fn attributes_of(&mut self, leaf: Sha256) -> Result<(Sha256, u32)> {
         if let Some(known) = self.attributes.get(&leaf) {
             return Ok(*known);
         }
-        let found = digest(&self.reader.attributes(leaf)?);
+        let attributes = self.reader.attributes(leaf)?;
+        let found = (digest(&attributes), attributes.mode & TYPE);
         self.attributes.insert(leaf, found);
         Ok(found)
     }
 
-    /// The names in a folder, and for each whether it is a folder itself.
-    fn entries(&mut self, path: &str) -> Result<BTreeMap<String, u8>> {
+    /// The names in a folder, and the type of each.
+    fn entries(&mut self, path: &str) -> Result<BTreeMap<String, u32>> {
         let mut entries = BTreeMap::new();
-        let top = path.split('/').next().unwrap_or_default();
-        if !MOUNTED.contains(&top)
-            && let Some(directory) = self.base.root.find(path)
+        if !MOUNTED.contains(&top(path))
+            && let Some(directory) = self.base.find(path)
         {
-            entries.extend(directory.files.keys().map(|name| (name.clone(), b'f')));
-            entries.extend(directory.directories.keys().map(|name| (name.clone(), b'd')));
+            for (name, leaf) in &directory.files {
+                entries.insert(name.clone(), self.attributes_of(*leaf)?.1);
+            }
+            entries.extend(directory.directories.keys().map(|name| (name.clone(), FOLDER)));
+            let nodes = self.nodes.iter().map(|(node, it)| (split(node), it.mode & TYPE));
+            entries
+                .extend(nodes.filter(|((folder, _), _)| *folder == path).map(|((_, name), of)| (name.to_owned(), of)));
         }
         for name in self.names.get(path).cloned().unwrap_or_default() {
             let child = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             match self.settled(&child)? {
                 Entry::Absent => drop(entries.remove(&name)),
-                Entry::Directory(_) => drop(entries.insert(name, b'd')),
-                Entry::Leaf(_) | Entry::Node(_) => drop(entries.insert(name, b'f')),
+                Entry::Directory(_) => drop(entries.insert(name, FOLDER)),
+                Entry::Leaf(leaf) => drop(entries.insert(name, self.attributes_of(leaf)?.1)),
+                Entry::Node(node) => drop(entries.insert(name, node.mode & TYPE)),
             }
         }
         Ok(entries)
     }
+
+    /// The first path at which a tree that was made of the root is not what is known here.
+    pub fn disagreement(&self, after: &Tree) -> Option<String> {
+        let stays = |path: &str| !MOUNTED.contains(&top(path)) && !self.temporary.contains(path);
+        agree::disagreement(&self.changed, &stays, self.base, &self.nodes, after)
+    }
+}
+
+/// The first folder of a path.
+fn top(path: &str) -> &str {
+    path.split('/').next().unwrap_or_default()
 }
 
 /// The identity of nothing.

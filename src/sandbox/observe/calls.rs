@@ -17,8 +17,12 @@ pub(super) enum Deed {
     OpenHow(u64),
     /// Executes it.
     Execute,
-    /// Makes it be or not be, or puts something else in its place.
+    /// Makes something with this name, or fails because of what has it.
     Name,
+    /// Takes it away, unless it is a folder.
+    Remove,
+    /// Takes a folder away, unless something is in it.
+    RemoveFolder,
     /// Takes it away for another name, or gives it another name.
     Move,
     /// Changes what is there.
@@ -79,7 +83,7 @@ const fn descriptor(number: c_long, deed: Deed) -> Row {
     Row { number, deed, folder: Some(0), name: None, follow: Follow::Never }
 }
 
-/// The calls of every architecture. What sets times alone is left out: a root has none.
+/// The calls of every architecture.
 const CALLS: &[Row] = &[
     at(libc::SYS_openat, Deed::Open(0), 0, Follow::Flags(2)),
     at(libc::SYS_openat2, Deed::OpenHow(0), 0, Follow::How(2)),
@@ -91,7 +95,7 @@ const CALLS: &[Row] = &[
     at(libc::SYS_execveat, Deed::Execute, 0, Follow::Unless(4)),
     at(libc::SYS_mkdirat, Deed::Name, 0, Follow::Never),
     at(libc::SYS_mknodat, Deed::Name, 0, Follow::Never),
-    at(libc::SYS_unlinkat, Deed::Name, 0, Follow::Never),
+    at(libc::SYS_unlinkat, Deed::Remove, 0, Follow::Never),
     at(libc::SYS_symlinkat, Deed::Name, 1, Follow::Never),
     at(libc::SYS_linkat, Deed::Move, 0, Follow::When(4)),
     at(libc::SYS_linkat, Deed::Name, 2, Follow::Never),
@@ -100,6 +104,13 @@ const CALLS: &[Row] = &[
     at(libc::SYS_fchmodat, Deed::Change, 0, Follow::Always),
     at(FCHMODAT2, Deed::Change, 0, Follow::Unless(3)),
     at(libc::SYS_fchownat, Deed::Change, 0, Follow::Unless(4)),
+    // Times are no part of a root, but scripts compare them.
+    at(libc::SYS_utimensat, Deed::Change, 0, Follow::Unless(3)),
+    at(SETXATTRAT, Deed::Change, 0, Follow::Unless(2)),
+    at(GETXATTRAT, Deed::Look, 0, Follow::Unless(2)),
+    at(LISTXATTRAT, Deed::Look, 0, Follow::Unless(2)),
+    at(REMOVEXATTRAT, Deed::Change, 0, Follow::Unless(2)),
+    at(FILE_SETATTR, Deed::Unknown, 0, Follow::Always),
     plain(libc::SYS_execve, Deed::Execute, 0, Follow::Always),
     plain(libc::SYS_chdir, Deed::Test, 0, Follow::Always),
     plain(libc::SYS_statfs, Deed::Test, 0, Follow::Always),
@@ -113,15 +124,23 @@ const CALLS: &[Row] = &[
     plain(libc::SYS_lgetxattr, Deed::Look, 0, Follow::Never),
     plain(libc::SYS_listxattr, Deed::Look, 0, Follow::Always),
     plain(libc::SYS_llistxattr, Deed::Look, 0, Follow::Never),
-    at(libc::SYS_name_to_handle_at, Deed::Unknown, 0, Follow::Always),
+    at(libc::SYS_name_to_handle_at, Deed::Look, 0, Follow::When(4)),
     descriptor(libc::SYS_fchmod, Deed::Change),
     descriptor(libc::SYS_fchown, Deed::Change),
     descriptor(libc::SYS_fsetxattr, Deed::Change),
     descriptor(libc::SYS_fremovexattr, Deed::Change),
 ];
 
-/// The same number on every architecture; Linux 6.6.
+// The same numbers on every architecture; Linux 6.6, 6.13 and 6.17.
 const FCHMODAT2: c_long = 452;
+const SETXATTRAT: c_long = 463;
+const GETXATTRAT: c_long = 464;
+const LISTXATTRAT: c_long = 465;
+const REMOVEXATTRAT: c_long = 466;
+const FILE_SETATTR: c_long = 469;
+
+/// The first number whose call is not known here.
+pub(super) const UNKNOWN: u32 = 470;
 
 /// Calls that newer architectures do without.
 #[cfg(target_arch = "x86_64")]
@@ -134,8 +153,8 @@ const OLD_CALLS: &[Row] = &[
     plain(libc::SYS_readlink, Deed::Look, 0, Follow::Never),
     plain(libc::SYS_mkdir, Deed::Name, 0, Follow::Never),
     plain(libc::SYS_mknod, Deed::Name, 0, Follow::Never),
-    plain(libc::SYS_unlink, Deed::Name, 0, Follow::Never),
-    plain(libc::SYS_rmdir, Deed::Name, 0, Follow::Never),
+    plain(libc::SYS_unlink, Deed::Remove, 0, Follow::Never),
+    plain(libc::SYS_rmdir, Deed::RemoveFolder, 0, Follow::Never),
     plain(libc::SYS_symlink, Deed::Name, 1, Follow::Never),
     plain(libc::SYS_link, Deed::Move, 0, Follow::Never),
     plain(libc::SYS_link, Deed::Name, 1, Follow::Never),
@@ -146,8 +165,14 @@ const OLD_CALLS: &[Row] = &[
     plain(libc::SYS_chmod, Deed::Change, 0, Follow::Always),
     plain(libc::SYS_chown, Deed::Change, 0, Follow::Always),
     plain(libc::SYS_lchown, Deed::Change, 0, Follow::Never),
+    plain(libc::SYS_utime, Deed::Change, 0, Follow::Always),
+    plain(libc::SYS_utimes, Deed::Change, 0, Follow::Always),
+    at(libc::SYS_futimesat, Deed::Change, 0, Follow::Always),
 ];
-#[cfg(not(target_arch = "x86_64"))]
+/// `renameat`, of which libc has no number here.
+#[cfg(target_arch = "aarch64")]
+const OLD_CALLS: &[Row] = &[at(38, Deed::Move, 0, Follow::Never), at(38, Deed::Name, 2, Follow::Never)];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const OLD_CALLS: &[Row] = &[];
 
 /// creat(2) in terms of open(2).
@@ -187,6 +212,13 @@ pub(super) fn names(number: c_int, arguments: &[u64; 6]) -> impl Iterator<Item =
             Follow::Flags(flags) => (follows(arguments[flags]), Deed::Open(arguments[flags])),
             Follow::How(how) => (true, Deed::OpenHow(arguments[how])),
         };
+        let deed = match deed {
+            Deed::Remove if row.folder.is_some() && has(2, libc::AT_REMOVEDIR) => Deed::RemoveFolder,
+            Deed::Name if row.number == libc::SYS_renameat2 && has(4, libc::RENAME_EXCHANGE.cast_signed()) => {
+                Deed::Move
+            }
+            deed => deed,
+        };
         // Descriptors are ints, whatever stands in the upper half.
         let folder = row.folder.map(|index| arguments[index] as c_int).filter(|folder| *folder != libc::AT_FDCWD);
         Named { folder, address: row.name.map(|index| arguments[index]), follow, deed }
@@ -213,6 +245,10 @@ mod tests {
                 Named { folder: Some(4), address: Some(8), follow: false, deed: Deed::Name },
             ]
         );
+        assert!(read(libc::SYS_renameat2, [3, 7, 4, 8, 2, 0]).iter().all(|named| named.deed == Deed::Move));
+        let directory = u64::from(libc::AT_REMOVEDIR.cast_unsigned());
+        assert_eq!(read(libc::SYS_unlinkat, [3, 7, 0, 0, 0, 0])[0].deed, Deed::Remove);
+        assert_eq!(read(libc::SYS_unlinkat, [3, 7, directory, 0, 0, 0])[0].deed, Deed::RemoveFolder);
         let nofollow = u64::from(libc::AT_SYMLINK_NOFOLLOW.cast_unsigned());
         assert!(!read(libc::SYS_newfstatat, [cwd, 7, 0, nofollow, 0, 0])[0].follow);
         assert_eq!(read(libc::SYS_fchmod, [5, 0o644, 0, 0, 0, 0])[0].address, None);

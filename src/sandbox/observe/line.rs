@@ -87,7 +87,7 @@ impl Line {
         let Some((architecture, numbers)) = calls::numbers() else { return Ok(None) };
         let root = rustix::fs::open(mounts::ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         send(end.as_fd(), Message::Root, Some(root.as_fd()))?;
-        Ok(Some(Self { end, filter: filter::listening(architecture, &numbers) }))
+        Ok(Some(Self { end, filter: filter::listening(architecture, &numbers, calls::UNKNOWN) }))
     }
 
     /// Before a step: whether it needs not run.

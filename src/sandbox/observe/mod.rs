@@ -22,7 +22,7 @@ use calls::{Deed, Named, has};
 use line::Message;
 pub(super) use line::{Line, pair};
 use memory::Memory;
-use names::Names;
+use names::{Names, Opened};
 
 /// Who is told what steps do with files of the root.
 pub trait Observer: Send {
@@ -163,9 +163,14 @@ impl Observation<'_> {
         let stands_in = !runner && self.observer.begin(&Call::of(step));
         if stands_in {
             self.at.script = false;
-            self.observer.stand_in()?;
+            self.stand_in()?;
         }
         Ok(stands_in)
+    }
+
+    fn stand_in(&mut self) -> Result<()> {
+        self.names.forget();
+        self.observer.stand_in()
     }
 
     /// Hears of a call that waits, and lets it go on.
@@ -187,14 +192,14 @@ impl Observation<'_> {
             if main == process {
                 self.end_script();
             } else if executes && !self.at.script && parent(process) == Some(main) {
-                let alone = alone(main);
+                let alone = alone(main, &[process]);
                 let call = memory.call(&notice.data.args);
                 if let Some(call) = &call
                     && self.observer.begin(call)
                     && alone
                     && memory.replace(notice.data.args[0], NOTHING)
                 {
-                    return self.observer.stand_in();
+                    return self.stand_in();
                 }
                 self.at.script = true;
                 if call.is_none() || !alone {
@@ -217,7 +222,7 @@ impl Observation<'_> {
 
     fn end_script(&mut self) {
         if std::mem::take(&mut self.at.script) {
-            if self.at.runner && !self.at.main.is_some_and(alone) {
+            if self.at.runner && !self.at.main.is_some_and(|main| alone(main, &[])) {
                 self.observer.lose();
             }
             self.observer.end();
@@ -232,43 +237,47 @@ impl Observation<'_> {
             deed => (deed, named.follow),
         };
         let name = match named.address {
-            None => String::new(),
             // A call without a name means its descriptor, as utimensat(2) has it.
-            Some(0) => return Some(()),
+            None | Some(0) => String::new(),
             Some(address) => String::from_utf8(memory.text(address)?).ok()?,
         };
-        let (folder, name) = match names::descriptor(process, &name) {
-            // Of another process, or through its root.
-            Err(names::Elsewhere) => return None,
-            Ok(Some((descriptor, rest))) => (Names::of_descriptor(process, descriptor), rest),
-            Ok(None) if name.starts_with('/') => (Some(String::new()), name.as_str()),
-            Ok(None) => (Names::of_descriptor(process, named.folder), name.as_str()),
-        };
-        // What is open is no file of the root, such as a pipe, or a folder of /proc.
-        let Some(folder) = folder else { return if name.contains("..") { None } else { Some(()) } };
+        let (opened, name) = names::begins(process, named.folder, name);
+        match opened {
+            // What the kernel shows, a pipe, or a file without a name; where it is given one, that is told of, too.
+            Opened::Outside(_) | Opened::Nameless if name.is_empty() => Some(()),
+            Opened::Nameless => None,
+            Opened::Outside(folder) => self.understand(String::new(), &format!("/{folder}/{name}"), follow, deed),
+            Opened::File(folder) => self.understand(folder, &name, follow, deed),
+        }
+    }
+
+    /// Tells of a name from a folder of the root; none when it leads elsewhere.
+    fn understand(&mut self, folder: String, name: &str, follow: bool, deed: Deed) -> Option<()> {
         if deed == Deed::Execute {
-            self.execute(folder, name, follow);
-        } else if name.is_empty() {
+            return self.execute(folder, name, follow);
+        }
+        if name.is_empty() {
             self.pass(folder, deed);
-        } else if let Some(meaning) = self.names.resolve(&folder, name, follow) {
+        } else if let Some(meaning) = self.names.resolve(&folder, name, follow).ok()? {
             self.pass_meaning(meaning, deed);
         }
         Some(())
     }
 
     /// A program, and what runs it.
-    fn execute(&mut self, mut folder: String, name: &str, mut follow: bool) {
+    fn execute(&mut self, mut folder: String, name: &str, mut follow: bool) -> Option<()> {
         let mut name = name.to_owned();
         // Scripts may be run by scripts, so often (`bprm_execve` in Linux).
         for _ in 0..5 {
-            let Some(meaning) = self.names.resolve(&folder, &name, follow) else { return };
+            let Some(meaning) = self.names.resolve(&folder, &name, follow).ok()? else { break };
             let path = meaning.path.clone();
             self.pass_meaning(meaning, Deed::Execute);
             match names::interpreter(&self.root, &path) {
                 Some(interpreter) => (folder, name, follow) = (String::new(), interpreter, true),
-                None => return,
+                None => break,
             }
         }
+        Some(())
     }
 
     fn pass_meaning(&mut self, meaning: names::Meaning, deed: Deed) {
@@ -297,20 +306,26 @@ fn changes(deed: Deed) -> bool {
     match deed {
         Deed::Open(flags) => writes(flags),
         // Whatever it does.
-        Deed::OpenHow(_) | Deed::Name | Deed::Move | Deed::Change | Deed::Unknown => true,
+        Deed::OpenHow(_)
+        | Deed::Name
+        | Deed::Remove
+        | Deed::RemoveFolder
+        | Deed::Move
+        | Deed::Change
+        | Deed::Unknown => true,
         Deed::Test | Deed::Look | Deed::Execute => false,
     }
 }
 
 fn need(deed: Deed) -> Need {
     match deed {
-        Deed::Name | Deed::Unknown | Deed::OpenHow(_) => Need::Kind,
+        Deed::Remove | Deed::Unknown | Deed::OpenHow(_) => Need::Kind,
         Deed::Test => Need::Attributes,
         // What is written keeps owner and mode.
         Deed::Open(flags) if has(flags, libc::O_TRUNC) => Need::Attributes,
         Deed::Open(flags) if has(flags, libc::O_PATH) || writes(flags) => Need::Content,
-        Deed::Open(_) => Need::Entries,
-        Deed::Look | Deed::Execute | Deed::Move | Deed::Change => Need::Content,
+        Deed::Open(_) | Deed::RemoveFolder => Need::Entries,
+        Deed::Look | Deed::Execute | Deed::Name | Deed::Move | Deed::Change => Need::Content,
     }
 }
 
@@ -324,17 +339,31 @@ impl Call {
     }
 }
 
-/// Whether process 1 of the sandbox has no process but this one, the step's own, and those that it waits for.
-fn alone(main: u32) -> bool {
-    let Some(first) = parent(main) else { return false };
-    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
-    children.split_whitespace().map(str::parse).eq([Ok(main)])
+/// Whether process 1 of the sandbox has no process but this one, the step's own, and that none but these.
+fn alone(main: u32, scripts: &[u32]) -> bool {
+    let has = |process: u32, expected: &[u32]| {
+        let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+        let mut children =
+            children.split_whitespace().filter_map(|child| child.parse().ok()).filter(|child| lives(*child));
+        expected.iter().all(|child| children.next() == Some(*child)) && children.next().is_none()
+    };
+    parent(main).is_some_and(|first| has(first, &[main])) && has(main, scripts)
+}
+
+/// Whether a process has not ended yet.
+fn lives(process: u32) -> bool {
+    fields(process).is_some_and(|fields| !fields.starts_with(['Z', 'X']))
 }
 
 /// The parent of a process, `proc_pid_stat(5)`.
 fn parent(process: u32) -> Option<u32> {
+    fields(process)?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What the kernel tells of a process, from its state on.
+fn fields(process: u32) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    text[text.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()
+    Some(text[text.rfind(')')? + 1..].trim_start().to_owned())
 }
 
 /// Opens a file of a root whose folders are no symbolic links, for reading.

@@ -34,40 +34,87 @@ pub(super) struct Names {
 
 /// Where files are none of a root's: what the kernel shows there is not kept, and the same in every sandbox.
 fn is_outside(path: &str) -> bool {
-    ["proc", "sys", "dev"].into_iter().any(|folder| is_within(folder, path)) && !is_within("dev/shm", path)
+    let mut names = path.split('/');
+    match names.next() {
+        Some("proc") => true,
+        Some("dev") => names.next().is_some_and(|name| name == "pts" || mounts::is_device(name)),
+        _ => false,
+    }
 }
 
-fn is_within(folder: &str, path: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// What in /proc leads back to files, of a process.
+const LEADING_BACK: &[&str] = &["fd", "cwd", "root", "task", "map_files"];
+
+/// Whether a path that begins outside may end inside all the same.
+fn leads_back(path: &str) -> bool {
+    let names: Vec<&str> = path.split('/').collect();
+    let through = match names[0] {
+        "proc" => names.iter().rev().skip(1).any(|name| LEADING_BACK.contains(name)),
+        // /dev/fd/3, but not /dev/fd/3/etc.
+        _ => names.len() > if names[1] == "fd" { 3 } else { 2 } && names[1] != "pts",
+    };
+    through || names.contains(&"..")
 }
 
 /// A name that leads to where this process's own names do not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Elsewhere;
 
-/// A name below /proc or /dev that stands for what a process has open (a descriptor) or is in (none), `proc_pid_fd(5)`, and
-/// what follows it.
-pub(super) fn descriptor(process: u32, name: &str) -> Result<Option<(Option<i32>, &str)>, Elsewhere> {
-    let (owner, rest) = if let Some(rest) = name.strip_prefix("/dev/fd/") {
-        return Ok(number(rest));
-    } else if let Some(rest) = name.strip_prefix("/proc/") {
-        rest.split_once('/').unwrap_or((rest, ""))
-    } else {
-        return Ok(None);
-    };
-    let (what, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    let own = matches!(owner, "self" | "thread-self") || owner.parse() == Ok(process);
-    match what {
-        "fd" if own => Ok(number(rest)),
-        "cwd" if own && !rest.is_empty() => Ok(Some((None, rest))),
-        "fd" | "cwd" | "root" | "task" | "map_files" if !rest.is_empty() => Err(Elsewhere),
-        _ => Ok(None),
-    }
+/// What a process has open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Opened {
+    /// A file of the root, by its path.
+    File(String),
+    /// What the kernel shows, by its path.
+    Outside(String),
+    /// What no name leads to.
+    Nameless,
 }
 
-fn number(rest: &str) -> Option<(Option<i32>, &str)> {
-    let (number, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    Some((Some(number.parse().ok()?), rest))
+/// An absolute name below /proc or /dev that stands for what a process has open (a descriptor) or is in (none),
+/// `proc_pid_fd(5)`, and what follows it. `own` tells whether a number is the process's own.
+fn descriptor(name: &str, own: &dyn Fn(&str) -> bool) -> Option<(Option<i32>, String)> {
+    let mut parts = name.split('/').filter(|part| !matches!(*part, "" | "."));
+    let descriptor = match (parts.next()?, parts.next()?) {
+        ("dev", "fd") => Some(parts.next()?.parse().ok()?),
+        ("proc", owner) => match parts.next()? {
+            what @ ("fd" | "cwd") if matches!(owner, "self" | "thread-self") || own(owner) => {
+                if what == "fd" {
+                    Some(parts.next()?.parse().ok()?)
+                } else {
+                    None
+                }
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let mut rest = parts.collect::<Vec<_>>().join("/");
+    if rest.is_empty() && descriptor.is_none() {
+        return None;
+    }
+    if !rest.is_empty() && name.ends_with('/') {
+        rest.push('/');
+    }
+    Some((descriptor, rest))
+}
+
+/// Whether a process has this number in its own namespace, `proc_pid_status(5)`.
+fn has_number(process: u32, number: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.and_then(|numbers| numbers.split_whitespace().next_back()) == Some(number)
+}
+
+/// Where a name begins that a process gives with a descriptor of a folder, and what of it follows.
+pub(super) fn begins(process: u32, folder: Option<i32>, name: String) -> (Opened, String) {
+    if !name.starts_with('/') {
+        return (Names::of_descriptor(process, folder), name);
+    }
+    match descriptor(&name, &|number| has_number(process, number)) {
+        Some((descriptor, rest)) => (Names::of_descriptor(process, descriptor), rest),
+        None => (Opened::File(String::new()), name),
+    }
 }
 
 impl Names {
@@ -75,19 +122,29 @@ impl Names {
         Self { root, folders: HashMap::new(), involved: HashSet::new() }
     }
 
-    /// What a process means by an open file, or by its working directory without one; none for what is no file of the root.
-    pub fn of_descriptor(process: u32, descriptor: Option<i32>) -> Option<String> {
+    /// What a process means by an open file, or by its working directory without one.
+    pub fn of_descriptor(process: u32, descriptor: Option<i32>) -> Opened {
         let link = match descriptor {
             Some(descriptor) => format!("/proc/{process}/fd/{descriptor}"),
             None => format!("/proc/{process}/cwd"),
         };
-        let target = fs::read_link(link).ok()?;
-        let target = target.strip_prefix(mounts::ROOT).ok()?.to_str()?;
-        (!target.ends_with(" (deleted)") && !is_outside(target)).then(|| target.to_owned())
+        let target = fs::read_link(link).unwrap_or_default();
+        match target.strip_prefix(mounts::ROOT).ok().and_then(Path::to_str) {
+            Some(target) if is_outside(target) => Opened::Outside(target.to_owned()),
+            // The kernel says so of what has no name any more.
+            Some(target) if !target.ends_with(" (deleted)") => Opened::File(target.to_owned()),
+            _ => Opened::Nameless,
+        }
+    }
+
+    /// To be told when anything may have come to mean something else.
+    pub fn forget(&mut self) {
+        self.folders.clear();
+        self.involved.clear();
     }
 
     /// What `name` means that starts from `folder`, a path in the root; none for what is no file of the root.
-    pub fn resolve(&mut self, folder: &str, name: &str, follow: bool) -> Option<Meaning> {
+    pub fn resolve(&mut self, folder: &str, name: &str, follow: bool) -> Result<Option<Meaning>, Elsewhere> {
         let start = if name.starts_with('/') { "" } else { folder };
         let trimmed = name.trim_end_matches('/');
         // With a `/` at its end, a name means the folder that a link leads to.
@@ -109,20 +166,28 @@ impl Names {
         };
         if meaning.stopped.is_some() {
             meaning.path = join(&meaning.path, last);
+        } else if is_outside(&meaning.path) {
+            // What a link there leads to is no file of the root, or comes back to one.
+            meaning.path = join(&meaning.path, last);
         } else {
             let found = self.walk(&meaning.path, last, follow);
             meaning.path = found.path;
             meaning.links.extend(found.links);
             meaning.stopped = found.stopped;
         }
-        (!is_outside(&meaning.path)).then_some(meaning)
+        if !is_outside(&meaning.path) {
+            Ok(Some(meaning))
+        } else if leads_back(&meaning.path) {
+            Err(Elsewhere)
+        } else {
+            Ok(None)
+        }
     }
 
     /// To be told of each name that may come to mean something else.
     pub fn changed(&mut self, path: &str) {
         if self.involved.contains(path) {
-            self.involved.clear();
-            self.folders.clear();
+            self.forget();
         }
     }
 
@@ -147,7 +212,9 @@ impl Names {
                 continue;
             }
             let path = join(&meaning.path, &component);
-            if is_within("proc", &path) || is_within("sys", &path) {
+            if is_outside(&path) {
+                rest.reverse();
+                let path = rest.iter().fold(path, |path, component| join(&path, component));
                 return Meaning { path, ..meaning };
             }
             if !rest.is_empty() || follow {
@@ -242,7 +309,7 @@ mod tests {
         symlink("/bin/sh", root.join("usr/shell")).unwrap();
         let mut names = names(root);
         let mut path = |folder: &str, name: &str, follow| {
-            let meaning = names.resolve(folder, name, follow).unwrap();
+            let meaning = names.resolve(folder, name, follow).unwrap().unwrap();
             (meaning.path, meaning.links.join(" "), meaning.stopped)
         };
         let found = |path: &str, links: &str| (path.to_owned(), links.to_owned(), None);
@@ -263,33 +330,47 @@ mod tests {
         fs::create_dir_all(root.join("b")).unwrap();
         symlink("a", root.join("x")).unwrap();
         let mut names = names(root);
-        assert_eq!(names.resolve("", "/x/file", true).unwrap().path, "a/file");
+        assert_eq!(names.resolve("", "/x/file", true).unwrap().unwrap().path, "a/file");
         fs::remove_file(root.join("x")).unwrap();
         symlink("b", root.join("x")).unwrap();
         names.changed("x");
-        assert_eq!(names.resolve("", "/x/file", true).unwrap().path, "b/file");
+        assert_eq!(names.resolve("", "/x/file", true).unwrap().unwrap().path, "b/file");
     }
 
     #[test]
     fn what_the_kernel_shows_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
+        symlink("/proc/self/root", folder.path().join("back")).unwrap();
         let mut names = names(folder.path());
-        assert!(["/proc/self/fd/1", "/dev/null", "/sys"].iter().all(|name| names.resolve("", name, true).is_none()));
-        assert!(["/dev/shm/x", "/developer"].iter().all(|name| names.resolve("", name, true).is_some()));
+        let mut resolve = |name: &str| names.resolve("", name, true).map(|found| found.is_some());
+        for name in
+            ["/proc/self/fd", "/proc/self/exe", "/proc//stat", "/dev/null", "/dev/pts/0", "/dev/fd/1", "/dev/stdout"]
+        {
+            assert_eq!(resolve(name), Ok(false), "{name}");
+        }
+        for name in ["/dev/shm/x", "/dev", "/dev/initctl", "/developer", "/sys/fs", "/proceed"] {
+            assert_eq!(resolve(name), Ok(true), "{name}");
+        }
+        for name in
+            ["//proc/self/root/etc", "/proc/./1/cwd/x", "/proc/../etc", "/back/etc", "/dev/fd/3/x", "/dev/pts/../x"]
+        {
+            assert_eq!(resolve(name), Err(Elsewhere), "{name}");
+        }
     }
 
     #[test]
     fn names_of_what_is_open_mean_that() {
-        assert_eq!(descriptor(7, "/proc/self/fd/3"), Ok(Some((Some(3), ""))));
-        assert_eq!(descriptor(7, "/proc/7/fd/3/etc"), Ok(Some((Some(3), "etc"))));
-        assert_eq!(descriptor(7, "/dev/fd/0"), Ok(Some((Some(0), ""))));
-        assert_eq!(descriptor(7, "/proc/self/cwd/x"), Ok(Some((None, "x"))));
-        assert_eq!(descriptor(7, "/proc/8/fd/3"), Err(Elsewhere));
-        assert_eq!(descriptor(7, "/proc/1/root/etc/passwd"), Err(Elsewhere));
-        assert_eq!(
-            [descriptor(7, "/proc/1/root"), descriptor(7, "/proc/self/stat"), descriptor(7, "/etc")],
-            [Ok(None); 3]
-        );
+        let of = |name: &str| descriptor(name, &|number| number == "7");
+        let is = |number: Option<i32>, rest: &str| Some((number, rest.to_owned()));
+        assert_eq!(of("/proc/self/fd/3"), is(Some(3), ""));
+        assert_eq!(of("//proc/./7/fd/3/etc/"), is(Some(3), "etc/"));
+        assert_eq!(of("/dev/fd/0"), is(Some(0), ""));
+        assert_eq!(of("/proc/self/cwd/x"), is(None, "x"));
+        for other in ["/proc/8/fd/3", "/proc/1/root/etc/passwd", "/proc/self/cwd", "/proc/self/stat", "/etc", "proc"] {
+            assert_eq!(of(other), None, "{other}");
+        }
+        let own = std::process::id();
+        assert!(has_number(own, &own.to_string()) && !has_number(own, "1x"));
     }
 
     #[test]
