@@ -40,6 +40,33 @@ fn boot(script: &str, options: &[&str], image: &Path) -> Result<String, String> 
     Ok(outcome.result())
 }
 
+/// What the scripts of `ci/` do with a cache that cannot be filled: the second of three steps fails.
+const UNFILLED: &str = "\
+set -euo pipefail
+. ci/boot.functions
+cache=$1
+fill_cache() {
+    mkdir \"$cache/new\"
+    (cd \"$cache/new\" && false)
+    mv \"$cache/new\" \"$1\"
+}
+prepare_cache ci/boot.functions
+";
+
+#[test]
+fn a_cache_that_cannot_be_filled_is_not_taken_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let mut script = Command::new("bash");
+    script.args(["-c", UNFILLED, "boot"]).arg(&cache).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let said = run(&mut script);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(2), "boot: cannot get kernels to boot with\n"));
+    let left = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut left: Vec<_> = left.collect();
+    left.sort();
+    assert_eq!(left, ["lock", "new"]);
+}
+
 /// A root with a kernel of its own.
 const OWN: &str = "\
 name: own
