@@ -50,7 +50,7 @@ fn check(manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<bool> 
         Some(tree) => tree,
         None => store.read_tree(commit)?,
     };
-    let findings = check::run(&store.reader(), &tree, manifest)?;
+    let findings = check::run(&store.reader(), &tree, manifest, &lock.architecture)?;
     for line in findings.iter().flat_map(check::Finding::told) {
         terminal::print(&line)?;
     }
