@@ -1,6 +1,8 @@
 //! Folders that belong to one run of the program: gone when it ends, and recognised as abandoned when it was killed.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -8,6 +10,8 @@ use tempfile::TempDir;
 
 /// The file in each such folder that its run holds locked.
 const LOCK: &str = "lock";
+/// How many letters and digits a name has behind its prefix.
+const RANDOM: usize = 6;
 
 /// A folder for this run alone.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ impl RunFolder {
             remove_abandoned(parent, prefix)?;
         }
         let create = || {
-            let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
+            let folder = tempfile::Builder::new().prefix(prefix).rand_bytes(RANDOM).tempdir_in(parent)?;
             let lock = File::create(folder.path().join(LOCK))?;
             // Where no file can be locked, nobody takes the folder for abandoned either.
             let _ = lock.lock();
@@ -40,24 +44,36 @@ impl RunFolder {
     }
 }
 
-/// Removes the folders whose lock nobody holds; passes over those of other users.
+/// Removes this user's folders whose lock nobody holds and whose name is one that [`RunFolder::new`] gives; `parent` may be a
+/// folder of other users and of other things, too. What another run removes meanwhile is gone.
 fn remove_abandoned(parent: &Path, prefix: &str) -> Result<()> {
+    let user = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(parent).with_context(|| format!("cannot read {}", parent.display()))? {
         let entry = entry?;
-        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+        let is_name = entry.file_name().to_str().and_then(|name| name.strip_prefix(prefix)).is_some_and(is_random);
+        let is_ours = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user);
+        if !(is_name && is_ours) {
             continue;
         }
         let path = entry.path();
         let abandoned = match File::open(path.join(LOCK)) {
             Ok(lock) => lock.try_lock().is_ok(),
             // Folders get their lock under the guard, which is held here: one without was never finished, or half removed.
-            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+            Err(e) => e.kind() == ErrorKind::NotFound,
         };
-        if abandoned {
-            fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        let removed = if abandoned { fs::remove_dir_all(&path) } else { Ok(()) };
+        match removed {
+            Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
         }
     }
     Ok(())
+}
+
+fn is_random(name: &str) -> bool {
+    name.len() == RANDOM && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -68,17 +84,33 @@ mod tests {
     fn abandoned_folders_go_and_used_ones_stay() {
         let parent = tempfile::tempdir().unwrap();
         let used = RunFolder::new(parent.path(), "run-").unwrap();
-        fs::create_dir(parent.path().join("run-unfinished")).unwrap();
-        for name in ["run-killed", "other"] {
+        fs::create_dir(parent.path().join("run-000000")).unwrap();
+        let others = ["other", "run-", "run-12345", "run-1234567", "run-12 456"];
+        for name in ["run-Killed"].iter().chain(&others) {
             fs::create_dir(parent.path().join(name)).unwrap();
             File::create(parent.path().join(name).join(LOCK)).unwrap();
         }
         let second = RunFolder::new(parent.path(), "run-").unwrap();
         let exists = |name: &str| parent.path().join(name).exists();
-        assert!(used.path().exists() && second.path().exists() && exists("other"));
-        assert!(!exists("run-killed") && !exists("run-unfinished"));
+        assert!(used.path().exists() && second.path().exists());
+        assert!(!exists("run-Killed") && !exists("run-000000"));
+        for name in others {
+            assert!(exists(name), "{name}");
+        }
         let path = used.path().to_owned();
         drop(used);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn files_and_other_users_folders_stay() {
+        let parent = tempfile::tempdir().unwrap();
+        let (file, folder) = (parent.path().join("run-000000"), parent.path().join("run-111111"));
+        File::create(&file).unwrap();
+        fs::create_dir(&folder).unwrap();
+        let given = std::os::unix::fs::chown(&folder, Some(12345), None).is_ok();
+        RunFolder::new(parent.path(), "run-").unwrap();
+        // Only root gives folders away.
+        assert!(file.exists() && folder.exists() == given);
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use compose::arch::Architecture;
 use compose::check::{self, CHECKS, Severity};
 use compose::manifest::{self, Manifest};
 use compose::store::{Attributes, Content, Directory, Extras, Store, Tree};
@@ -40,6 +41,7 @@ const LARGE: &str = match str::from_utf8(&[b'x'; 1 << 20]) {
     Err(_) => unreachable!(),
 };
 
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nx\n";
 struct Scene {
     folder: tempfile::TempDir,
     store: Store,
@@ -90,10 +92,20 @@ impl Scene {
     /// The check that finds something, and what; nothing when none does.
     fn found(&self, more: &str, changes: &[(&str, u32, Option<&str>)]) -> Vec<(&'static str, Vec<String>)> {
         let (tree, manifest) = (self.tree(changes), self.manifest(more));
-        let findings = check::run(&self.store.reader(), &tree, &manifest).unwrap();
+        let findings = check::run(&self.store.reader(), &tree, &manifest, &amd64()).unwrap();
         findings.into_iter().map(|finding| (finding.check.name, finding.what)).collect()
     }
 }
+
+fn amd64() -> Architecture {
+    "amd64".parse().unwrap()
+}
+
+const OWN: &str = "image: {kernel: own}\n";
+const GRUB: (&str, u32, Option<&str>) = ("boot/grub/grub.cfg", 0o644, Some("linux /vmlinuz\n"));
+const KERNEL: (&str, u32, Option<&str>) = ("boot/vmlinuz-6.1", 0o644, Some("elf"));
+const LINK_TO_KERNEL: (&str, u32, Option<&str>) = ("vmlinuz", LINK, Some("boot/vmlinuz-6.1"));
+const INITRD: (&str, u32, Option<&str>) = ("initrd.img", 0o644, Some("cpio"));
 
 /// A row: what is added to the manifest, what changes in the root, which check finds what.
 type Row = (&'static str, &'static [(&'static str, u32, Option<&'static str>)], &'static str, &'static str);
@@ -115,7 +127,49 @@ const ROWS: &[Row] = &[
         "",
         &[("etc/fstab", 0o644, Some("/dev/sda1 / auto\n"))],
         "fstab",
-        "/etc/fstab mounts /dev/sda1 on /, but Xen's first disk is /dev/xvda",
+        "/etc/fstab mounts /dev/sda1 on /, but a guest of Xen has the image's root file system as /dev/xvda3",
+    ),
+    (
+        "",
+        &[("etc/fstab", 0o644, Some("/dev/xvda1 / auto\n"))],
+        "fstab",
+        "/etc/fstab mounts /dev/xvda1 on /, but a guest of Xen has the image's root file system as /dev/xvda3",
+    ),
+    (
+        "image: {partitions: false}\n",
+        &[("etc/fstab", 0o644, Some("/dev/xvda3 / auto\n"))],
+        "fstab",
+        "/etc/fstab mounts /dev/xvda3 on /, but a guest of Xen has the image's root file system as /dev/xvda",
+    ),
+    (
+        "",
+        &[("etc/fstab", 0o644, Some("PARTUUID=fa4d6529-56da-47c7-ae88-e2dfecb72621 / ext4\n"))],
+        "fstab",
+        "/etc/fstab mounts PARTUUID=fa4d6529-56da-47c7-ae88-e2dfecb72621 on /, but the partition is 693244e6-3e07-47bf-ad79-acade4293fe7",
+    ),
+    (
+        "",
+        &[("etc/fstab", 0o644, Some("/dev/disk/by-partuuid/1-2 / ext4\n"))],
+        "fstab",
+        "/etc/fstab mounts /dev/disk/by-partuuid/1-2 on /, but the partition is 693244e6-3e07-47bf-ad79-acade4293fe7",
+    ),
+    (
+        "",
+        &[("etc/fstab", 0o644, Some("/dev/disk/by-label/other / ext4\n"))],
+        "fstab",
+        "/etc/fstab mounts /dev/disk/by-label/other on /, but the image's label is `root`",
+    ),
+    (
+        "",
+        &[("etc/fstab", 0o644, Some("/dev/disk/by-uuid/1-2 / ext4\n"))],
+        "fstab",
+        "/etc/fstab mounts /dev/disk/by-uuid/1-2 on /, but the image's UUID changes with what is in it: name its label",
+    ),
+    (
+        "image: {partitions: false}\n",
+        &[("etc/fstab", 0o644, Some("/dev/disk/by-partlabel/Root\\x20filesystem / ext4\n"))],
+        "fstab",
+        "/etc/fstab mounts /dev/disk/by-partlabel/Root\\x20filesystem on /, but the image has no partitions",
     ),
     (
         "",
@@ -144,16 +198,34 @@ const ROWS: &[Row] = &[
         "serial-getty@hvc0.service is masked",
     ),
     (
-        "",
-        &[("boot/vmlinuz-6.1", 0o644, Some("elf"))],
+        OWN,
+        &[GRUB, KERNEL, LINK_TO_KERNEL, INITRD],
         "kernel-modules",
         "/boot has the kernel 6.1, and /usr/lib/modules/6.1 is missing",
     ),
     (
-        "",
-        &[("boot/vmlinuz-6.1", 0o644, Some("elf")), ("usr/lib/modules/6.1/kernel/a.ko", 0o644, Some("elf"))],
+        OWN,
+        &[GRUB, KERNEL, LINK_TO_KERNEL, INITRD, ("usr/lib/modules/6.1/kernel/a.ko", 0o644, Some("elf"))],
         "kernel-modules",
         "the kernel 6.1 has no xen-blkfront",
+    ),
+    (
+        OWN,
+        &[KERNEL, LINK_TO_KERNEL, INITRD, BLKFRONT],
+        "own-kernel",
+        "/boot/grub/grub.cfg is missing: it is GRUB's configuration; `include: [include/own-kernel.yaml]` of this project's manifests has one",
+    ),
+    (
+        OWN,
+        &[GRUB, LINK_TO_KERNEL, INITRD],
+        "own-kernel",
+        "/vmlinuz leads nowhere: it is the link that Debian's kernel packages make; one has to be among `packages:`",
+    ),
+    (
+        OWN,
+        &[GRUB, KERNEL, LINK_TO_KERNEL, BLKFRONT],
+        "own-kernel",
+        "/initrd.img is missing: it is the link that initramfs-tools makes; it has to be among `packages:`",
     ),
     (
         "",
@@ -167,6 +239,15 @@ const ROWS: &[Row] = &[
         "secrets",
         "/etc/ssl/private/ssl-cert-snakeoil.key has a private key",
     ),
+    (
+        "",
+        &[("opt/vendor/tls.pem", 0o640, Some("-----BEGIN RSA PRIVATE KEY-----\r\nx\r\n"))],
+        "secrets",
+        "/opt/vendor/tls.pem has a private key",
+    ),
+    ("", &[("usr/local/etc/a.key", 0o640, Some(KEY))], "secrets", "/usr/local/etc/a.key has a private key"),
+    ("", &[("usr/local.orig/etc/a.key", 0o640, Some(KEY))], "secrets", "/usr/local.orig/etc/a.key has a private key"),
+    ("", &[("home.orig/user/.ssh/id", 0o600, Some(KEY))], "secrets", "/home.orig/user/.ssh/id has a private key"),
     ("", &[("etc/machine-id", 0o644, Some("0123\n"))], "secrets", "/etc/machine-id identifies a machine"),
     (
         "",
@@ -198,6 +279,12 @@ const ROWS: &[Row] = &[
         "qubes-agent",
         "there is no /usr/share/qubes/marker-vm: none of Qubes' packages is in the template",
     ),
+    (
+        "template: {version: 4.3.0}\n",
+        &[("usr/share/qubes/marker-vm", 0o644, Some("# the release\n4.2\n"))],
+        "qubes-agent",
+        "/usr/share/qubes/marker-vm tells of Qubes 4.2, the template is for 4.3.0",
+    ),
 ];
 
 #[test]
@@ -221,16 +308,67 @@ fn what_is_as_good_passes() {
         &[("etc/fstab", 0o644, Some("/dev/mapper/dmroot / ext4 defaults,discard,noatime 1 1\n"))],
         &[("etc/fstab", 0o644, Some("PARTLABEL=Root\\040filesystem / auto\n/dev/xvdb /rw auto noauto\n"))],
         &[("usr/lib/systemd/system/serial-getty@.service", 0, None), ("etc/inittab", 0o644, Some(inittab))],
-        &[("boot/vmlinuz-6.1", 0o644, Some("x")), ("lib", LINK, Some("usr/lib")), BLKFRONT],
-        &[("boot/vmlinuz-6.1", 0o644, Some("x")), BUILT_IN],
+        &[("etc/fstab", 0o644, Some("/dev/xvda3 / ext4\n"))],
+        &[("etc/fstab", 0o644, Some("/dev/disk/by-label/root / ext4\n"))],
+        &[("etc/fstab", 0o644, Some("/dev/disk/by-partlabel/Root\\x20filesystem / ext4\n"))],
+        &[("etc/fstab", 0o644, Some("PARTUUID=693244E6-3e07-47bf-ad79-acade4293fe7 / ext4\n"))],
+        // It is dom0's kernel that starts, with modules of its own.
+        &[("boot/vmlinuz-6.1", 0o644, Some("x"))],
         // The package names it by the link that /sbin is.
         &[("usr/sbin/helper", 0o2755, Some("elf"))],
     ];
     for row in rows {
         assert_eq!(scene.found("", row), [], "{row:?}");
     }
-    let agent = [("usr/share/qubes/marker-vm", 0o644, Some("4.3\n"))];
-    assert_eq!(scene.found("template: {version: 4.3.0}\n", &agent), []);
+    for drivers in [&[("lib", LINK, Some("usr/lib")), BLKFRONT][..], &[BUILT_IN]] {
+        assert_eq!(scene.found(OWN, &[&[GRUB, KERNEL, LINK_TO_KERNEL, INITRD], drivers].concat()), [], "{drivers:?}");
+    }
+    for marker in ["4.3\n", "# release\n4.3.2\n", "none\n"] {
+        let agent = [("usr/share/qubes/marker-vm", 0o644, Some(marker))];
+        assert_eq!(scene.found("template: {version: 4.3.0}\n", &agent), [], "{marker}");
+    }
+    let whole = [("etc/fstab", 0o644, Some("/dev/xvda / ext4\n"))];
+    assert_eq!(scene.found("image: {partitions: false}\n", &whole), []);
+}
+
+#[test]
+fn no_boot_loader_is_for_other_architectures() {
+    let Some(scene) = Scene::new() else { return };
+    let tree = scene.tree(&[GRUB, KERNEL, LINK_TO_KERNEL, INITRD, BLKFRONT]);
+    let manifest = scene.manifest(OWN);
+    let arm64 = "arm64".parse().unwrap();
+    let findings = check::run(&scene.store.reader(), &tree, &manifest, &arm64).unwrap();
+    let told: Vec<_> = findings.iter().map(|finding| (finding.check.name, finding.what.as_slice())).collect();
+    assert_eq!(told, [("own-kernel", &["there is no boot loader for arm64, only for amd64".to_owned()][..])]);
+}
+
+#[test]
+fn keys_are_found_in_files_of_any_size() {
+    let Some(scene) = Scene::new() else { return };
+    let backup = format!("{LARGE}\n{KEY}{LARGE}");
+    let what = "/var/backups/all has a private key".to_owned();
+    assert_eq!(scene.found("", &[("var/backups/all", 0o600, Some(&backup))]), [("secrets", vec![what])]);
+}
+
+/// `cap_net_raw=ep` as setcap(8) writes it.
+const CAPABILITIES: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn capabilities_are_for_packages_to_give() {
+    let Some(scene) = Scene::new() else { return };
+    let (mut tree, manifest) = (scene.tree(&[]), scene.manifest(""));
+    let xattrs = BTreeMap::from([("security.capability".to_owned(), CAPABILITIES.to_vec())]);
+    let attributes = Attributes { uid: 0, gid: 0, mode: 0o100_755, xattrs };
+    let file = scene.store.writer().write_bytes(&attributes, b"elf").unwrap();
+    let mut found = |path: &str| {
+        let (folder, name) = compose::store::split(path);
+        tree.root.find_mut(folder).unwrap().files.insert(name.to_owned(), file);
+        let findings = check::run(&scene.store.reader(), &tree, &manifest, &amd64()).unwrap();
+        findings.into_iter().map(|finding| (finding.check.name, finding.what)).collect::<Vec<_>>()
+    };
+    assert_eq!(found("usr/bin/passwd"), []);
+    let what = "/usr/bin/ping has capabilities and is of no package".to_owned();
+    assert_eq!(found("usr/bin/ping"), [("set-id", vec![what])]);
 }
 
 const BLKFRONT: (&str, u32, Option<&str>) =
@@ -244,7 +382,7 @@ fn the_manifest_silences_a_row_with_a_reason() {
     let tree = scene.tree(&[("usr/sbin/init", 0, None)]);
     let told = |more: &str| {
         let manifest = scene.manifest(more);
-        let findings = check::run(&scene.store.reader(), &tree, &manifest).unwrap();
+        let findings = check::run(&scene.store.reader(), &tree, &manifest, &amd64()).unwrap();
         assert_eq!(findings[0].check.severity, Severity::Error);
         (findings[0].forbids(), findings[0].told())
     };

@@ -138,6 +138,28 @@ fn a_check_of_the_lock_answers_and_writes_nothing() {
 }
 
 #[test]
+fn templates_for_other_architectures_are_refused_ahead_of_all_work() {
+    let scene = Scene::new();
+    let (folder, root) = (scene.folder.path(), scene.folder.path().join("archive"));
+    let manifest = std::fs::read_to_string(folder.join("m.yaml")).unwrap().replace("[amd64]", "[arm64]");
+    durable::write(&folder.join("m.yaml"), format!("{manifest}template: {{version: 4.3.0}}\n").as_bytes()).unwrap();
+    let mut suite = Suite::new("own");
+    suite.date = at("2026-01-01T00:00:00Z");
+    suite.add_package(&root, "main/binary-arm64", "Package: hello\nVersion: 1.0\nArchitecture: arm64\n", b"1.0");
+    suite.write(&root, &SigningKey::generate("own"), SignedAs::Unsigned);
+    run(&mut compose(folder, ["--store", "store", "update-lock", "m.yaml"])).result();
+    for command in ["build", "verify"] {
+        let words = ["--store", "other", command, "m.yaml", "--arch", "arm64", "--format", "qubes-template"];
+        let said = run(&mut compose(folder, words));
+        let expected = "error: cannot build m for arm64\n  \
+                        caused by: Qubes runs on amd64, and there are no templates for arm64\n\
+                        hint: give --arch amd64, or --format for other outputs\n";
+        assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(2), "", expected));
+        assert!(!folder.join("other").exists());
+    }
+}
+
+#[test]
 fn a_check_of_the_archive_answers_with_proofs() {
     let scene = Scene::new();
     scene.publish("1.0", "2026-01-01T00:00:00Z");

@@ -195,6 +195,19 @@ const MISTAKES: &[(&str, &str)] = &[
         "main.yaml:9:15: image.size: `1GB` is not a size: a number of bytes, or one with K, M, G or T, is expected; or `fit`",
     ),
     ("image: {size: 1000000000}", "main.yaml:9:15: 1000000000 bytes are no whole number of MiB"),
+    (
+        "image: {slack: 16777215T}",
+        "main.yaml:9:16: image.slack: `16777215T` is too large: file systems have at most 16T",
+    ),
+    ("image: {size: 17T}", "main.yaml:9:15: image.size: `17T` is too large: file systems have at most 16T"),
+    (
+        "image: {private: 17592186044417}",
+        "main.yaml:9:18: image.private: `17592186044417` is too large: file systems have at most 16T",
+    ),
+    (
+        "image: {swap: 99999999999T}",
+        "main.yaml:9:15: image.swap: `99999999999T` is too large: file systems have at most 16T",
+    ),
     ("image: {swap: 0}", "main.yaml:9:15: 0 bytes are no whole number of MiB"),
     (
         "image: {size: 200M}",
@@ -205,7 +218,19 @@ const MISTAKES: &[(&str, &str)] = &[
         "main.yaml:9:17: the root's own kernel is loaded by GRUB, which needs a place beside the root file system: leave out `partitions: false`",
     ),
     ("image: {kernel: mine}", "main.yaml:9:17: image.kernel: unknown kernel `mine`, expected one of `dom0`, `own`"),
-    ("image: {label: a-label-that-is-long}", "main.yaml:9:16: a volume label has at most 16 bytes"),
+    (
+        "image: {label: a-label-that-is-long}",
+        "main.yaml:9:16: a volume label has at most 16 bytes, and no control characters",
+    ),
+    ("image: {label: \"a\\nb\"}", "main.yaml:9:16: a volume label has at most 16 bytes, and no control characters"),
+    (
+        "template: {appmenus: {whitelisted: [xterm.desktop]}}",
+        "main.yaml:9:37: what `template` says needs `version` beside it: the Qubes release, such as `4.3.0`",
+    ),
+    (
+        "template: {version: 4.3.0, conf: {kernel: ''}}",
+        "main.yaml:9:43: with `kernel: ''` Qubes starts what boots from the disk, and nothing does\nhint: add `image: {kernel: own}` and a kernel, such as by `include: [include/own-kernel.yaml]`",
+    ),
     (
         "tools: {archives: [{id: x, suites: [y]}]}",
         "main.yaml:9:25: the archive `x` has neither `signed-by`, the keyring its metadata is checked against, nor `trusted: true`",
@@ -262,7 +287,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "checks: {ini: x}",
-        "main.yaml:9:10: checks: unknown check `ini`, expected one of `fstab`, `init`, `console`, `kernel-modules`, `secrets`, `set-id`, `policy-rc.d`, `size`, `qubes-agent`\nhint: did you mean `init`?",
+        "main.yaml:9:10: checks: unknown check `ini`, expected one of `fstab`, `init`, `console`, `own-kernel`, `kernel-modules`, `secrets`, `set-id`, `policy-rc.d`, `size`, `qubes-agent`\nhint: did you mean `init`?",
     ),
     ("checks: {init: ' '}", "main.yaml:9:16: the check `init` is silenced without a reason"),
     ("name: twice", "main.yaml:9:1: duplicate field `name`"),
@@ -294,6 +319,12 @@ const TEMPLATE_MISTAKES: &[(&str, &str)] = &[
         "name: name-of-32-characters-0000000000",
         "11:9: template.name: `name-of-32-characters-0000000000` has 32 characters: Qubes takes names of at most 31",
     ),
+    ("name: none", "11:9: template.name: `none` is a word that Qubes takes for no VM's name"),
+    ("name: default", "11:9: template.name: `default` is a word that Qubes takes for no VM's name"),
+    ("name: debian-dm", "11:9: template.name: `debian-dm` ends in `-dm`, as the names of device models' VMs do"),
+    ("revision: 0", "11:13: template.revision: `0` is not a number from 1 to 999"),
+    ("revision: 1000", "11:13: template.revision: `1000` is not a number from 1 to 999"),
+    ("revision: 01", "11:13: template.revision: `01` is not a number from 1 to 999"),
     ("summary: a|b", "11:12: template.summary: '|' cannot stand here: Qubes takes printable ASCII without `|`"),
     ("summary: für alle", "11:12: template.summary: 'ü' cannot stand here: Qubes takes printable ASCII without `|`"),
     ("summary: ''", "11:12: template.summary: a line of text is expected"),
@@ -363,11 +394,11 @@ fn a_template_has_upstreams_defaults_and_what_files_add() {
     assert_eq!(template.appmenus.vm_whitelisted, ["xterm.desktop"]);
     let include = "template: {version: 4.2.0, conf: {kernel: '', gui: 1}, appmenus: {whitelisted: [a.desktop]}}\n";
     let main = format!(
-        "include: [base.yaml]\n{SMALL}template: {{version: 4.3.0, name: other, conf: {{virt-mode: hvm}}, appmenus: {{whitelisted: [b.desktop]}}}}\n"
+        "include: [base.yaml]\n{SMALL}image: {{kernel: own}}\ntemplate: {{version: 4.3.0, revision: 12, name: other, conf: {{virt-mode: hvm}}, appmenus: {{whitelisted: [b.desktop]}}}}\n"
     );
     let files = Files::new(&[("main.yaml", &main), ("base.yaml", include)]);
     let template = files.load().unwrap().template.unwrap();
-    assert_eq!((template.name.as_str(), template.version.as_str()), ("other", "4.3.0"));
+    assert_eq!((template.name.as_str(), template.version.as_str(), template.revision), ("other", "4.3.0", Some(12)));
     let conf: Vec<String> = template.conf.iter().map(|(key, value)| format!("{key}={value}")).collect();
     assert_eq!(conf, ["gui=1", "virt-mode=hvm", "kernel="]);
     assert_eq!(template.appmenus.whitelisted, ["a.desktop", "b.desktop"]);
@@ -381,7 +412,10 @@ fn checks_that_are_silenced_shape_nothing() {
     let manifest = files.load().unwrap();
     assert_eq!((manifest.digest, manifest.checks), (digest, vec![("init".to_owned(), "a container".to_owned())]));
     files.write("main.yaml", &format!("{SMALL}template: {{version: 4.3.0}}\n"));
-    assert_ne!(files.load().unwrap().digest, digest);
+    let template = files.load().unwrap().digest;
+    assert_ne!(template, digest);
+    files.write("main.yaml", &format!("{SMALL}template: {{version: 4.3.0, revision: 1}}\n"));
+    assert_ne!(files.load().unwrap().digest, template);
 }
 
 #[test]

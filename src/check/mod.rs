@@ -3,11 +3,14 @@
 //! What is looked for stands in a table, a row each: name, severity, why, and the function that finds it. The manifest silences
 //! a row with a reason (`checks:`).
 
+mod fstab;
 mod rows;
+mod secrets;
 mod subject;
 
 use anyhow::{Context, Result};
 
+use crate::arch::Architecture;
 use crate::manifest::Manifest;
 use crate::store::{ObjectReader, Tree};
 
@@ -76,9 +79,14 @@ impl Finding<'_> {
     }
 }
 
-/// Runs all checks on a manifest's configured tree; gives those that found something.
-pub fn run<'a>(reader: &ObjectReader, tree: &Tree, manifest: &'a Manifest) -> Result<Vec<Finding<'a>>> {
-    let subject = Subject { reader, tree, manifest };
+/// Runs all checks on a manifest's configured tree for an architecture; gives those that found something.
+pub fn run<'a>(
+    reader: &ObjectReader,
+    tree: &Tree,
+    manifest: &'a Manifest,
+    architecture: &Architecture,
+) -> Result<Vec<Finding<'a>>> {
+    let subject = Subject { reader, tree, manifest, architecture };
     let mut findings = Vec::new();
     for check in CHECKS {
         let what = (check.find)(&subject).with_context(|| format!("the check {} cannot be made", check.name))?;

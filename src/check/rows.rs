@@ -6,8 +6,11 @@ use std::os::unix::fs::MetadataExt;
 
 use anyhow::Result;
 
+use super::fstab::check_fstab;
+use super::secrets::check_secrets;
 use super::{Check, Severity, Subject};
-use crate::finalize::{BESIDE_ROOT, ROOT_NAME, ROOT_PARTITION};
+use crate::finalize::{BESIDE_ROOT, OWN_KERNEL_ARCHITECTURE};
+use crate::manifest::Kernel;
 use crate::store::Directory;
 
 /// What is looked for.
@@ -15,6 +18,7 @@ pub const CHECKS: &[Check] = &[
     error("fstab", "the root file system is not found, or not mounted as what it is", check_fstab),
     error("init", "the kernel starts /sbin/init and panics without", check_init),
     error("console", "a guest's console is hvc0: without a login on it nobody can see what is wrong", check_console),
+    error("own-kernel", "the disk does not start by itself, as `image: kernel: own` says it does", check_own_kernel),
     error("kernel-modules", "a kernel without Xen's disk driver does not find its root", check_modules),
     error(
         "secrets",
@@ -24,15 +28,12 @@ pub const CHECKS: &[Check] = &[
     error("set-id", "who runs it becomes somebody else, and no package answers for it", check_set_id),
     error("policy-rc.d", "it keeps packages from starting their services in a system that runs", check_policy),
     error("size", "the files do not fit into the image", check_size),
-    warning("qubes-agent", "Qubes cannot start programs in it: install the template with --skip-start", check_agent),
+    warning(
+        "qubes-agent",
+        "Qubes may not be able to start programs in it: then install the template with --skip-start",
+        check_agent,
+    ),
 ];
-
-/// The largest file in which a private key is looked for, in bytes.
-const LARGEST_KEY: u64 = 64 << 10;
-/// Where secrets are looked for; what packages bring as examples lies elsewhere.
-const PRIVATE: [&str; 5] = ["etc/", "home/", "root/", "srv/", "var/"];
-/// What a private key has in its first line, in the forms of PEM, `OpenSSH` and `OpenPGP`.
-const KEY_MARKS: [&str; 2] = [" PRIVATE KEY-----\n", "PGP PRIVATE KEY BLOCK-----\n"];
 
 const fn error(name: &'static str, why: &'static str, find: fn(&Subject<'_>) -> Result<Vec<String>>) -> Check {
     Check { name, severity: Severity::Error, why, find }
@@ -40,42 +41,6 @@ const fn error(name: &'static str, why: &'static str, find: fn(&Subject<'_>) -> 
 
 const fn warning(name: &'static str, why: &'static str, find: fn(&Subject<'_>) -> Result<Vec<String>>) -> Check {
     Check { name, severity: Severity::Warning, why, find }
-}
-
-/// fstab(5): whether what it says of `/` holds for the image. Without a line for it the kernel's command line decides.
-fn check_fstab(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let text = subject.text("etc/fstab")?.unwrap_or_default();
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let (image, mut found) = (&subject.manifest.image, Vec::new());
-    for fields in lines.filter(|fields| fields.get(1) == Some(&"/") && !fields[0].starts_with('#')) {
-        let (device, kind) = (fields[0], fields.get(2).copied().unwrap_or("auto"));
-        let wrong = match device.split_once('=') {
-            Some(("LABEL", name)) => {
-                (unescaped(name) != image.label).then(|| format!("the image's label is `{}`", image.label))
-            }
-            Some(("UUID", _)) => Some("the image's UUID changes with what is in it: name its label".to_owned()),
-            Some(("PARTUUID" | "PARTLABEL", _)) if !image.partitions => Some("the image has no partitions".to_owned()),
-            Some(("PARTUUID", id)) => {
-                let expected = ROOT_PARTITION.to_string();
-                (!unescaped(id).eq_ignore_ascii_case(&expected)).then(|| format!("the partition is {expected}"))
-            }
-            Some(("PARTLABEL", name)) => {
-                (unescaped(name) != ROOT_NAME).then(|| format!("the partition is `{ROOT_NAME}`"))
-            }
-            _ => (!device.starts_with("/dev/xvda") && !matches!(device, "/dev/mapper/dmroot" | "/dev/root"))
-                .then(|| "Xen's first disk is /dev/xvda".to_owned()),
-        };
-        found.extend(wrong.map(|wrong| format!("/etc/fstab mounts {device} on /, but {wrong}")));
-        if !matches!(kind, "ext4" | "auto") {
-            found.push(format!("/etc/fstab mounts / as {kind}, but it is ext4"));
-        }
-    }
-    Ok(found)
-}
-
-/// A name as fstab(5) spells it.
-fn unescaped(text: &str) -> String {
-    text.trim_matches('"').replace(r"\040", " ")
 }
 
 fn check_init(subject: &Subject<'_>) -> Result<Vec<String>> {
@@ -108,9 +73,41 @@ fn check_console(subject: &Subject<'_>) -> Result<Vec<String>> {
     })
 }
 
-/// For each kernel of the tree's own, the driver of Xen's disks; dom0's kernel brings its own modules.
+/// What GRUB loads of a root with its own kernel, and what brings it.
+const LOADED: [(&str, &str); 3] = [
+    (
+        "boot/grub/grub.cfg",
+        "GRUB's configuration; `include: [include/own-kernel.yaml]` of this project's manifests has one",
+    ),
+    ("vmlinuz", "the link that Debian's kernel packages make; one has to be among `packages:`"),
+    ("initrd.img", "the link that initramfs-tools makes; it has to be among `packages:`"),
+];
+
+/// What the disk starts with, where that is its own matter.
+fn check_own_kernel(subject: &Subject<'_>) -> Result<Vec<String>> {
+    if subject.manifest.image.kernel != Kernel::Own {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    if subject.architecture.as_str() != OWN_KERNEL_ARCHITECTURE {
+        let architecture = subject.architecture;
+        found.push(format!("there is no boot loader for {architecture}, only for {OWN_KERNEL_ARCHITECTURE}"));
+    }
+    for (path, what) in LOADED {
+        if subject.file(path).is_none() {
+            let how = if subject.exists(path) { "leads nowhere" } else { "is missing" };
+            found.push(format!("/{path} {how}: it is {what}"));
+        }
+    }
+    Ok(found)
+}
+
+/// For each kernel that the disk starts with, the driver of Xen's disks; dom0's kernel brings its own modules.
 fn check_modules(subject: &Subject<'_>) -> Result<Vec<String>> {
     let mut found = Vec::new();
+    if subject.manifest.image.kernel != Kernel::Own {
+        return Ok(found);
+    }
     let names =
         subject.directory("boot").map(|boot| boot.files.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     for version in names.iter().filter_map(|name| name.strip_prefix("vmlinuz-")) {
@@ -132,38 +129,23 @@ fn has_module(folder: &Directory, name: &str) -> bool {
         || folder.directories.values().any(|dir| has_module(dir, name))
 }
 
-fn check_secrets(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    subject.for_each_file(&mut |path, metadata| {
-        if path == "etc/machine-id" && metadata.size() > 0 {
-            found.push("/etc/machine-id identifies a machine".to_owned());
-        }
-        if !PRIVATE.iter().any(|folder| path.starts_with(folder)) || metadata.size() > LARGEST_KEY {
-            return Ok(());
-        }
-        let text = subject.tree.root.file(path).map(|leaf| subject.reader.read(leaf)).transpose()?.unwrap_or_default();
-        if KEY_MARKS.iter().any(|mark| memchr::memmem::find(&text, mark.as_bytes()).is_some()) {
-            found.push(format!("/{path} has a private key"));
-        }
-        Ok(())
-    })?;
-    Ok(found)
-}
-
+/// Files that give who runs them another user, group or capability (capabilities(7)).
 fn check_set_id(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let mut set_id: Vec<(String, u32)> = Vec::new();
+    let mut found: Vec<(String, String)> = Vec::new();
     subject.for_each_file(&mut |path, metadata| {
         if metadata.mode() & 0o6000 != 0 {
-            set_id.push((path.to_owned(), metadata.mode()));
+            found.push((path.to_owned(), format!("mode {:04o}", metadata.mode() & 0o7777)));
+        } else if subject.has_capabilities(path)? {
+            found.push((path.to_owned(), "capabilities".to_owned()));
         }
         Ok(())
     })?;
-    if set_id.is_empty() {
+    if found.is_empty() {
         return Ok(Vec::new());
     }
     let owned = owned_paths(subject)?;
-    let alone = set_id.into_iter().filter(|(path, _)| !owned.contains(path));
-    Ok(alone.map(|(path, mode)| format!("/{path} has mode {:04o} and is of no package", mode & 0o7777)).collect())
+    let alone = found.into_iter().filter(|(path, _)| !owned.contains(path));
+    Ok(alone.map(|(path, what)| format!("/{path} has {what} and is of no package")).collect())
 }
 
 /// All paths that packages brought, where the root's links lead to.
@@ -198,9 +180,19 @@ fn check_size(subject: &Subject<'_>) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Qubes' own packages leave this file; without them it is a guest like any other.
+/// Qubes' own packages leave this file, which tells their release in the first line that begins with a digit; without them it
+/// is a guest like any other.
 fn check_agent(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let missing = subject.manifest.template.is_some() && !subject.exists("usr/share/qubes/marker-vm");
-    let what = "there is no /usr/share/qubes/marker-vm: none of Qubes' packages is in the template";
-    Ok(missing.then(|| what.to_owned()).into_iter().collect())
+    const MARKER: &str = "usr/share/qubes/marker-vm";
+    let Some(template) = &subject.manifest.template else { return Ok(Vec::new()) };
+    let Some(marker) = subject.text(MARKER)? else {
+        return Ok(vec![format!("there is no /{MARKER}: none of Qubes' packages is in the template")]);
+    };
+    let told = marker.lines().find(|line| line.starts_with(|c: char| c.is_ascii_digit())).map(str::trim);
+    let release = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    let other = told.filter(|told| release(told) != release(&template.version));
+    Ok(other
+        .map(|told| format!("/{MARKER} tells of Qubes {told}, the template is for {}", template.version))
+        .into_iter()
+        .collect())
 }

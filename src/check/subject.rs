@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use anyhow::Result;
 
+use crate::arch::Architecture;
 use crate::manifest::Manifest;
 use crate::store::{Directory, ObjectReader, Tree, split};
 
@@ -19,6 +20,8 @@ pub struct Subject<'a> {
     pub tree: &'a Tree,
     /// Its manifest.
     pub manifest: &'a Manifest,
+    /// What it is for.
+    pub architecture: &'a Architecture,
 }
 
 impl Subject<'_> {
@@ -70,6 +73,12 @@ impl Subject<'_> {
     pub fn text(&self, path: &str) -> Result<Option<String>> {
         let Some(leaf) = self.follow(path, false).and_then(|path| self.tree.root.file(&path)) else { return Ok(None) };
         Ok(Some(String::from_utf8_lossy(&self.reader.read(leaf)?).into_owned()))
+    }
+
+    /// Whether the file at a path without links has capabilities of its own (`security.capability`).
+    pub fn has_capabilities(&self, path: &str) -> Result<bool> {
+        let attributes = self.tree.root.file(path).map(|leaf| self.reader.attributes(leaf)).transpose()?;
+        Ok(attributes.is_some_and(|attributes| attributes.xattrs.contains_key("security.capability")))
     }
 
     /// Whether something is at a path, be it a link that leads nowhere.

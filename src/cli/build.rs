@@ -17,10 +17,10 @@ use compose::manifest::{self, Manifest, OutputFormat};
 use compose::progress::Progress;
 use compose::store::{Store, Tree};
 use compose::timing::{Part, Spent};
-use compose::{assemble, fetch};
+use compose::{assemble, fetch, publish};
 
 use super::fetch::fetch_files;
-use super::manifests::{architectures, one_architecture};
+use super::manifests::some_architectures;
 use super::settings::{self, Settings};
 use super::signing::Signing;
 use super::{Answer, outputs, terminal};
@@ -50,14 +50,17 @@ fn output_format() -> impl TypedValueParser<Value = OutputFormat> {
 }
 
 impl Arguments {
-    /// The manifest, and its locks for the architectures asked for.
+    /// The manifest, and its locks for the architectures asked for. Outputs that they cannot have are refused.
     pub fn load(&self) -> Result<(Manifest, Vec<Lock>)> {
         let manifest = manifest::load(&self.manifest)?;
-        let wanted = match self.arch.as_slice() {
-            [] => vec![one_architecture(&manifest, None)?],
-            some => architectures(&manifest, some)?,
-        };
-        let locks = wanted.iter().map(|architecture| lock::load(&manifest, architecture)).collect::<Result<_>>()?;
+        let wanted = some_architectures(&manifest, &self.arch)?;
+        let locks: Vec<Lock> =
+            wanted.iter().map(|architecture| lock::load(&manifest, architecture)).collect::<Result<_>>()?;
+        if self.formats(&manifest).contains(&OutputFormat::QubesTemplate) {
+            for lock in &locks {
+                publish::template(&manifest, lock).map_err(|error| cannot("build", &manifest, lock, error))?;
+            }
+        }
         Ok((manifest, locks))
     }
 

@@ -12,7 +12,7 @@ use compose::progress::Progress;
 use compose::store::Store;
 
 use super::build::{self, Summary};
-use super::manifests::{architectures, one_architecture};
+use super::manifests::some_architectures;
 use super::settings::Settings;
 use super::{Answer, terminal};
 
@@ -29,12 +29,8 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let manifest = manifest::load(&arguments.manifest)?;
-    let wanted = match arguments.arch.as_slice() {
-        [] => vec![one_architecture(&manifest, None)?],
-        some => architectures(&manifest, some)?,
-    };
     let mut sound = true;
-    for architecture in wanted {
+    for architecture in some_architectures(&manifest, &arguments.arch)? {
         let lock = lock::load(&manifest, &architecture)?;
         let checked = check(&manifest, &lock, settings);
         sound &= checked.map_err(|error| build::cannot("check", &manifest, &lock, error))?;
@@ -50,7 +46,7 @@ fn check(manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<bool> 
         Some(tree) => tree,
         None => store.read_tree(commit)?,
     };
-    let findings = check::run(&store.reader(), &tree, manifest)?;
+    let findings = check::run(&store.reader(), &tree, manifest, &lock.architecture)?;
     for line in findings.iter().flat_map(check::Finding::told) {
         terminal::print(&line)?;
     }

@@ -62,7 +62,7 @@ pub fn architectures(manifest: &Manifest, wanted: &[Architecture]) -> Result<Vec
 }
 
 /// The architecture asked for, else this machine's, else the manifest's only one.
-pub fn one_architecture(manifest: &Manifest, wanted: Option<&Architecture>) -> Result<Architecture> {
+fn one_architecture(manifest: &Manifest, wanted: Option<&Architecture>) -> Result<Architecture> {
     if let Some(wanted) = wanted {
         return Ok(architectures(manifest, std::slice::from_ref(wanted))?.remove(0));
     }
@@ -72,6 +72,14 @@ pub fn one_architecture(manifest: &Manifest, wanted: Option<&Architecture>) -> R
         (None, [only]) => Ok(only.clone()),
         (None, _) => Err(anyhow!("{} is not for this machine's architecture", manifest.path.display()))
             .hint(|| format!("give --arch one of {}", names(manifest))),
+    }
+}
+
+/// The architectures asked for, else this machine's, else the manifest's only one.
+pub fn some_architectures(manifest: &Manifest, wanted: &[Architecture]) -> Result<Vec<Architecture>> {
+    match wanted {
+        [] => Ok(vec![one_architecture(manifest, None)?]),
+        some => architectures(manifest, some),
     }
 }
 

@@ -14,7 +14,8 @@ use super::settings::Settings;
 
 /// Refuses trees that no image is to be written of; tells what else was found.
 pub fn check_tree(request: &finalize::Request<'_>, tree: &mut Option<Tree>, settings: &Settings) -> Result<()> {
-    let findings = check::run(&request.store.reader(), finalize::read_tree(request, tree)?, request.manifest)?;
+    let finalize::Request { store, manifest, lock, .. } = request;
+    let findings = check::run(&store.reader(), finalize::read_tree(request, tree)?, manifest, &lock.architecture)?;
     let (bad, rest): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.forbids());
     for finding in rest {
         let told = finding.told();

@@ -7,23 +7,14 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{Request, disk, tools};
 use crate::assemble;
-use crate::error::Hint;
 use crate::sandbox::{self, Input};
-use crate::store::Tree;
 
-/// What a root with its own kernel has for GRUB, and what makes it.
-const NEEDED: &[(&str, &str)] = &[
-    (
-        "boot/grub/grub.cfg",
-        "GRUB's configuration; `include: [include/own-kernel.yaml]` of this project's manifests has one",
-    ),
-    ("vmlinuz", "the link that Debian's kernel packages make; one has to be among `packages:`"),
-    ("initrd.img", "the link that initramfs-tools makes; it has to be among `packages:`"),
-];
+/// The one architecture that a boot loader is made for here.
+pub const ARCHITECTURE: &str = "amd64";
 
 /// GRUB's prefix: a folder of the third partition of whatever disk GRUB was loaded from.
 const PREFIX: &str = "(,gpt3)/boot/grub";
@@ -78,15 +69,10 @@ pub(super) struct Loader {
 }
 
 /// Makes the images; `output` is a name beside which files may be written.
-pub(super) fn make(request: &Request<'_>, tree: &Tree, output: &Path) -> Result<Loader> {
-    if request.lock.architecture.as_str() != "amd64" {
-        bail!("a root with its own kernel can be made for amd64 alone, and this is {}", request.lock.architecture);
-    }
-    for (path, what) in NEEDED {
-        if tree.root.file(path).is_none() {
-            let missing = anyhow!("with `image: kernel: own` the root must have /{path}, and has not");
-            return Err(missing).hint(|| format!("/{path} is {what}"));
-        }
+pub(super) fn make(request: &Request<'_>, output: &Path) -> Result<Loader> {
+    if request.lock.architecture.as_str() != ARCHITECTURE {
+        let architecture = &request.lock.architecture;
+        bail!("a root with its own kernel can be made for {ARCHITECTURE} alone, and this is {architecture}");
     }
     let core = mkimage("i386-pc", "/run/core", BIOS_MODULES);
     let efi = mkimage("x86_64-efi", "/run/efi", EFI_MODULES);

@@ -32,7 +32,7 @@ pub(super) fn write(request: &Request<'_>, tree: &Tree, identity: Sha256, output
         disk::write_table(&mut file, size)?;
         let loader = match options.kernel {
             Kernel::Dom0 => None,
-            Kernel::Own => Some(grub::make(request, tree, output)?),
+            Kernel::Own => Some(grub::make(request, output)?),
         };
         if let Some(loader) = &loader {
             loader.install_for_bios(&file)?;

@@ -32,6 +32,7 @@ use crate::run_folder::RunFolder;
 use crate::store::{Store, Tree};
 
 pub use disk::{BESIDE_ROOT, ROOT_NAME, ROOT_PARTITION};
+pub use grub::ARCHITECTURE as OWN_KERNEL_ARCHITECTURE;
 
 /// Part of every key; to be raised when the same inputs give other bytes than before.
 const VERSION: u32 = 2;

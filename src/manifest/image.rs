@@ -1,6 +1,6 @@
 //! What a tree is given out as: the forms of outputs, and how images are made.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::located::{Located, Mistake, Sources};
 use super::typed::{Typed, TypedImage};
@@ -14,34 +14,25 @@ const GIB: u64 = 1 << 30;
 const LEAST_WITH_PARTITIONS: u64 = 256 * MIB;
 
 /// A form in which a tree is given out.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum OutputFormat {
     /// A disk, or an ext4 file system alone.
-    #[serde(rename = "root.img")]
     RootImg,
     /// An empty ext4 file system for what an installed guest keeps.
-    #[serde(rename = "private.img")]
     PrivateImg,
     /// Swap space.
-    #[serde(rename = "swap.img")]
     SwapImg,
     /// A tar archive.
-    #[serde(rename = "tar")]
     Tar,
     /// An EROFS file system.
-    #[serde(rename = "erofs")]
     Erofs,
     /// A squashfs file system.
-    #[serde(rename = "squashfs")]
     Squashfs,
     /// An OCI image layout in a tar archive.
-    #[serde(rename = "oci")]
     Oci,
     /// A Qubes template package, an rpm with `root.img` in it.
-    #[serde(rename = "qubes-template")]
     QubesTemplate,
     /// The ref in the store alone.
-    #[serde(rename = "ostree")]
     Ostree,
 }
 
@@ -87,6 +78,12 @@ impl OutputFormat {
     /// Whether `root.img` is made for it.
     pub fn needs_image(self) -> bool {
         matches!(self, Self::RootImg | Self::QubesTemplate)
+    }
+}
+
+impl Serialize for OutputFormat {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -87,9 +87,9 @@ impl<'a> Merge<'a> {
             self.check_name(name)?;
         }
         if let Some(label) = &typed.image.label
-            && label.value.len() > 16
+            && (label.value.len() > 16 || label.value.contains(char::is_control))
         {
-            return Err(self.mistake(label, "a volume label has at most 16 bytes").into());
+            return Err(self.mistake(label, "a volume label has at most 16 bytes, and no control characters").into());
         }
         let single = &mut self.single;
         override_with(&mut single.name, typed.name);
@@ -439,8 +439,8 @@ impl<'a> Merge<'a> {
         if self.outputs.is_empty() {
             self.outputs.push(OutputFormat::RootImg);
         }
-        let named = single.template.name.as_ref().map_or(name.number, |name| name.number);
-        let template = single.template.finish(&name.value).map_err(|why| self.sources.mistake::<Typed>(named, why))?;
+        let image = single.image.finish(self.sources)?;
+        let template = single.template.finish(self.sources, &name, image.kernel)?;
         if template.is_none() && self.outputs.contains(&OutputFormat::QubesTemplate) {
             return Err(
                 missing(path, "template: version", "the Qubes release the package is for, such as `4.3.0`").into()
@@ -462,7 +462,7 @@ impl<'a> Merge<'a> {
             files: self.files,
             system: self.system,
             outputs: self.outputs,
-            image: single.image.finish(self.sources)?,
+            image,
             template,
             checks: self.checks,
             tools: Tools { archives: self.tools },

@@ -105,7 +105,10 @@ impl Word for CheckName {
     }
 }
 
-/// A number of bytes: `512M`, `1G`, `65536`.
+/// The largest size, in bytes: ext4 with blocks of 4 KiB that 32 bits can number has no more (ext4(5)).
+const LARGEST_SIZE: u64 = 16 << 40;
+
+/// A number of bytes, of files and file systems: `512M`, `1G`, `65536`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Size(pub u64);
 
@@ -118,11 +121,14 @@ impl Word for Size {
             Some(b'T') => (&word[..word.len() - 1], 40),
             _ => (word, 0),
         };
-        let number: Option<u64> = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
-        number
-            .and_then(|n| n.checked_mul(1 << shift))
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(format!("`{word}` is not a size: a number of bytes, or one with K, M, G or T, is expected"));
+        }
+        let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+        bytes
+            .filter(|bytes| *bytes <= LARGEST_SIZE)
             .map(Self)
-            .ok_or_else(|| format!("`{word}` is not a size: a number of bytes, or one with K, M, G or T, is expected"))
+            .ok_or_else(|| format!("`{word}` is too large: file systems have at most 16T"))
     }
 }
 
@@ -135,7 +141,9 @@ impl Word for ImageSize {
         if word == "fit" {
             return Ok(Self(None));
         }
-        Size::from_word(word).map(|size| Self(Some(size.0))).map_err(|message| format!("{message}; or `fit`"))
+        Size::from_word(word)
+            .map(|size| Self(Some(size.0)))
+            .map_err(|message| if message.ends_with("is expected") { format!("{message}; or `fit`") } else { message })
     }
 }
 
@@ -148,7 +156,8 @@ mod tests {
         for (word, bytes) in [("0", 0), ("512M", 512 << 20), ("1G", 1 << 30), ("3K", 3072), ("65536", 65536)] {
             assert_eq!(Size::from_word(word), Ok(Size(bytes)), "{word}");
         }
-        for bad in ["", "M", "1.5G", "-1", "+1", "20000000T", "1GB"] {
+        assert_eq!(Size::from_word("16T"), Ok(Size(1 << 44)));
+        for bad in ["", "M", "1.5G", "-1", "+1", "17T", "17592186044417", "16777215T", "20000000T", "1GB"] {
             assert!(Size::from_word(bad).is_err(), "{bad}");
         }
         for (word, mode) in [("0644", 0o644), ("644", 0o644), ("0o4755", 0o4755), ("0", 0)] {

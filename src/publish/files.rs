@@ -108,6 +108,7 @@ pub(super) mod tests {
         Template {
             name: "debian-13".to_owned(),
             version: "4.3.0".to_owned(),
+            revision: None,
             summary: "Qubes OS template for debian-13".to_owned(),
             description: "Qubes OS template for debian-13.".to_owned(),
             license: "GPLv3+".to_owned(),

@@ -64,7 +64,7 @@ pub fn standing(request: &Request<'_>) -> Result<Option<Artifact>> {
 /// Makes the package of an image.
 pub fn run(request: &Request<'_>, image: &Path, progress: &dyn Progress) -> Result<Artifact> {
     let place = place(request)?;
-    let template = template(request)?;
+    let template = template(request.manifest, request.lock)?;
     let _task = progress.task("qubes-template", Unit::Items, 0);
     let temporary = RunFolder::new(request.folder, ".compose-")?;
     let file = temporary.path().join("output");
@@ -84,7 +84,7 @@ pub fn write(
     file: &Path,
 ) -> Result<()> {
     let seconds = u32::try_from(date.seconds()).context("the lock's date is not within what rpm can tell")?;
-    let release = release(date);
+    let release = release(template, date);
     let tar = SparseTar::scan(image, u64::from(seconds))?;
     let files = files::files(template, tar.size())?;
     let front = |payload: &payload::Payload| -> Result<Front> {
@@ -105,10 +105,15 @@ pub fn write(
     Ok(output.write_all_at(&front, 0)?)
 }
 
-/// qubes-builder's release: the time of the build as `%Y%m%d%H%M`, in UTC.
-fn release(date: Timestamp) -> String {
+/// qubes-builder's release: the time of the build as `%Y%m%d%H%M`, in UTC. A revision stands behind it, which makes it later
+/// than the same without one, and earlier than the next minute's. qvm-template takes letters, digits and `._+~` in a release.
+fn release(template: &Template, date: Timestamp) -> String {
     let text = date.to_string();
-    text.chars().filter(char::is_ascii_digit).take(12).collect()
+    let time: String = text.chars().filter(char::is_ascii_digit).take(12).collect();
+    match template.revision {
+        Some(revision) => format!("{time}.{revision}"),
+        None => time,
+    }
 }
 
 fn place(request: &Request<'_>) -> Result<Place> {
@@ -120,8 +125,8 @@ fn place(request: &Request<'_>) -> Result<Place> {
         template: &'a Template,
         signer: Option<String>,
     }
-    let Request { store, lock, image, signer, folder, .. } = request;
-    let template = template(request)?;
+    let Request { store, manifest, lock, image, signer, folder, .. } = request;
+    let template = template(manifest, lock)?;
     let inputs =
         Inputs { version: VERSION, image: *image, date: lock.date, template, signer: signer.map(Signer::identity) };
     let identity = Sha256::of(&serde_json::to_vec(&inputs)?);
@@ -130,11 +135,12 @@ fn place(request: &Request<'_>) -> Result<Place> {
 
 fn file_path(folder: &Path, template: &Template, date: Timestamp) -> PathBuf {
     let Template { name, version, .. } = template;
-    folder.join(format!("{}{name}-{version}-{}.noarch.rpm", header::PREFIX, release(date)))
+    folder.join(format!("{}{name}-{version}-{}.noarch.rpm", header::PREFIX, release(template, date)))
 }
 
-fn template<'a>(request: &Request<'a>) -> Result<&'a Template> {
-    let Request { manifest, lock, .. } = request;
+/// What a package of this lock says of itself. There is none for manifests that do not say, nor for architectures that Qubes
+/// does not run on.
+pub fn template<'a>(manifest: &'a Manifest, lock: &Lock) -> Result<&'a Template> {
     if lock.architecture.as_str() != ARCHITECTURE {
         return Err(anyhow!("Qubes runs on {ARCHITECTURE}, and there are no templates for {}", lock.architecture))
             .hint(|| "give --arch amd64, or --format for other outputs");
@@ -150,7 +156,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_release_is_the_locks_date() {
-        assert_eq!(release("2026-11-14T09:12:44Z".parse().unwrap()), "202611140912");
+    fn the_release_is_the_locks_date_and_the_revision() {
+        let (mut template, date) = (files::tests::template(), "2026-11-14T09:12:44Z".parse().unwrap());
+        assert_eq!(release(&template, date), "202611140912");
+        template.revision = Some(2);
+        assert_eq!(release(&template, date), "202611140912.2");
     }
 }

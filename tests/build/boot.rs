@@ -40,6 +40,33 @@ fn boot(script: &str, options: &[&str], image: &Path) -> Result<String, String> 
     Ok(outcome.result())
 }
 
+/// What the scripts of `ci/` do with a cache that cannot be filled: the second of three steps fails.
+const UNFILLED: &str = "\
+set -euo pipefail
+. ci/boot.functions
+cache=$1
+fill_cache() {
+    mkdir \"$cache/new\"
+    (cd \"$cache/new\" && false)
+    mv \"$cache/new\" \"$1\"
+}
+prepare_cache ci/boot.functions
+";
+
+#[test]
+fn a_cache_that_cannot_be_filled_is_not_taken_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let mut script = Command::new("bash");
+    script.args(["-c", UNFILLED, "boot"]).arg(&cache).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let said = run(&mut script);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(2), "boot: cannot get kernels to boot with\n"));
+    let left = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut left: Vec<_> = left.collect();
+    left.sort();
+    assert_eq!(left, ["lock", "new"]);
+}
+
 /// A root with a kernel of its own.
 const OWN: &str = "\
 name: own
@@ -73,10 +100,10 @@ fn a_root_without_a_kernel_is_told_what_it_lacks() {
     scene.edit("manifests/required.yaml", "image:\n  partitions: false\n  size: fit\n  slack: 16M\n", image);
     scene.update_lock(REQUIRED);
     let said = scene.build(REQUIRED, &[]);
-    let expected = "caused by: with `image: kernel: own` the root must have /boot/grub/grub.cfg, and has not\n\
-                    hint: /boot/grub/grub.cfg is GRUB's configuration; `include: [include/own-kernel.yaml]` of this \
-                    project's manifests has one\n";
-    assert!(said.code == Some(2) && said.stderr.ends_with(expected), "{}", said.stderr);
+    let expected = "error own-kernel: /boot/grub/grub.cfg is missing: it is GRUB's configuration; \
+                    `include: [include/own-kernel.yaml]` of this project's manifests has one\n";
+    assert!(said.code == Some(2) && said.stderr.contains(expected), "{}", said.stderr);
+    assert!(said.stderr.ends_with("`checks: {own-kernel: REASON}`\n"), "{}", said.stderr);
 }
 
 /// A server whose own unit uses all that was made: one that fails is told by `ci/boot`.

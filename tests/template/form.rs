@@ -166,12 +166,13 @@ fn the_metadata_is_of_the_template_alone() {
     other.description = "Two\nlines.".to_owned();
     other.license = "GPL-3.0-or-later".to_owned();
     other.url = "https://test.invalid/".to_owned();
+    other.revision = Some(10);
     let package = scene.package_of(&other, "a.rpm", None, 1);
     let format = "%{NAME}|%{EPOCH}|%{VERSION}|%{RELEASE}|%{ARCH}|%{LICENSE}|%{URL}|%{SUMMARY}|%{DESCRIPTION}|%{BUILDTIME}|%{BUILDHOST}";
     assert_eq!(
         query(&package, &["--queryformat", format]),
         format!(
-            "qubes-template-name-of-31-characters-000000000|(none)|4.3.0|202611140912|noarch|GPL-3.0-or-later|https://test.invalid/|A summary with ~ and \"quotes\"|Two\nlines.|{SECONDS}|localhost"
+            "qubes-template-name-of-31-characters-000000000|(none)|4.3.0|202611140912.10|noarch|GPL-3.0-or-later|https://test.invalid/|A summary with ~ and \"quotes\"|Two\nlines.|{SECONDS}|localhost"
         )
     );
 }

@@ -158,6 +158,7 @@ pub fn template() -> Template {
     Template {
         name: "debian-13".to_owned(),
         version: "4.3.0".to_owned(),
+        revision: None,
         summary: "Qubes OS template for debian-13".to_owned(),
         description: "Qubes OS template for debian-13.".to_owned(),
         license: "GPLv3+".to_owned(),

@@ -7,8 +7,10 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
-use self::words::{Address, DesktopEntry, License, Line, Name, One, OwnKernel, Release, Text, Url, VirtMode};
-use super::located::{Located, Word};
+use self::words::{Address, DesktopEntry, License, Line, Name, One, OwnKernel, Release, Revision, Text, Url, VirtMode};
+use super::image::Kernel;
+use super::located::{Located, Mistake, Sources, Word};
+use super::typed::Typed;
 
 /// What upstream's templates offer in menus where nothing else is said.
 const MENU: &str = "xterm.desktop";
@@ -23,6 +25,9 @@ pub struct Template {
     pub name: String,
     /// The Qubes release it is for, as `X.Y.0`.
     pub version: String,
+    /// What tells this package from one of the same lock before it, where the lock's date does not: 1 to 999.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u16>,
     /// One line.
     pub summary: String,
     /// Lines, without one at the end.
@@ -54,6 +59,7 @@ pub struct Appmenus {
 pub struct TypedTemplate {
     pub name: Option<Located<Name>>,
     pub version: Option<Located<Release>>,
+    pub revision: Option<Located<Revision>>,
     pub summary: Option<Located<Line>>,
     pub description: Option<Located<Text>>,
     pub license: Option<Located<License>>,
@@ -107,6 +113,7 @@ impl TypedTemplate {
         }
         one(&mut self.name, later.name);
         one(&mut self.version, later.version);
+        one(&mut self.revision, later.revision);
         one(&mut self.summary, later.summary);
         one(&mut self.description, later.description);
         one(&mut self.license, later.license);
@@ -129,18 +136,66 @@ impl TypedTemplate {
         list(&mut self.appmenus.netvm_whitelisted, later.appmenus.netvm_whitelisted);
     }
 
-    /// The values with defaults for those not given; without `version`, which has none, there is no template. The name is
-    /// the manifest's unless another is given.
-    pub fn finish(self, manifest: &str) -> Result<Option<Template>, String> {
-        let Some(version) = self.version else { return Ok(None) };
-        let name = match self.name {
-            Some(name) => name.value.0,
+    /// The number of the first value that is given, in this type's order.
+    fn first_number(&self) -> Option<usize> {
+        fn number<T>(typed: Option<&Located<T>>) -> Option<usize> {
+            typed.map(|typed| typed.number)
+        }
+        let (conf, menus) = (&self.conf, &self.appmenus);
+        let single = [
+            number(self.name.as_ref()),
+            number(self.version.as_ref()),
+            number(self.revision.as_ref()),
+            number(self.summary.as_ref()),
+            number(self.description.as_ref()),
+            number(self.license.as_ref()),
+            number(self.url.as_ref()),
+            number(conf.no_monitor_layout.as_ref()),
+            number(conf.pci_e820_host.as_ref()),
+            number(conf.linux_stubdom.as_ref()),
+            number(conf.gui.as_ref()),
+            number(conf.selinux.as_ref()),
+            number(conf.gui_emulated.as_ref()),
+            number(conf.qrexec.as_ref()),
+            number(conf.fake_ip.as_ref()),
+            number(conf.fake_gateway.as_ref()),
+            number(conf.fake_netmask.as_ref()),
+            number(conf.virt_mode.as_ref()),
+            number(conf.kernel.as_ref()),
+        ];
+        let lists = [&menus.whitelisted, &menus.vm_whitelisted, &menus.netvm_whitelisted];
+        let listed = lists.into_iter().flatten().map(|entry| entry.number);
+        single.into_iter().flatten().chain(listed).next()
+    }
+
+    /// The values with defaults for those not given; without any there is no template. The name is the manifest's unless another
+    /// is given. `kernel` is the one of guests of the image.
+    pub fn finish(
+        self,
+        sources: &Sources,
+        manifest: &Located<String>,
+        kernel: Kernel,
+    ) -> Result<Option<Template>, Mistake> {
+        let Some(first) = self.first_number() else { return Ok(None) };
+        let Some(version) = self.version else {
+            let message = "what `template` says needs `version` beside it: the Qubes release, such as `4.3.0`";
+            return Err(sources.mistake::<Typed>(first, message));
+        };
+        if let (Some(own), Kernel::Dom0) = (&self.conf.kernel, kernel) {
+            let message = "with `kernel: ''` Qubes starts what boots from the disk, and nothing does";
+            let hint = "add `image: {kernel: own}` and a kernel, such as by `include: [include/own-kernel.yaml]`";
+            return Err(Mistake { hint: Some(hint.to_owned()), ..sources.mistake::<Typed>(own.number, message) });
+        }
+        let name = if let Some(name) = self.name {
+            name.value.0
+        } else {
             // As qubes-builder names templates, `+` becomes `-`.
-            None => {
-                Name::from_word(&manifest.replace('+', "-"))
-                    .map_err(|why| format!("{why}; `template: name:` gives it another name than the manifest's"))?
-                    .0
-            }
+            let name = Name::from_word(&manifest.value.replace('+', "-"));
+            let mistake = |why| {
+                let message = format!("{why}; `template: name:` gives it another name than the manifest's");
+                sources.mistake::<Typed>(manifest.number, message)
+            };
+            name.map_err(mistake)?.0
         };
         let summary = self.summary.map_or_else(|| format!("Qubes OS template for {name}"), |typed| typed.value.0);
         let menu = |typed: Vec<Located<DesktopEntry>>| match typed.as_slice() {
@@ -149,6 +204,7 @@ impl TypedTemplate {
         };
         Ok(Some(Template {
             version: version.value.0,
+            revision: self.revision.map(|revision| revision.value.0),
             description: self.description.map_or_else(|| format!("{summary}."), |typed| typed.value.0),
             license: self.license.map_or_else(|| LICENSE.to_owned(), |typed| typed.value.0),
             url: self.url.map_or_else(|| URL.to_owned(), |typed| typed.value.0),

@@ -22,6 +22,12 @@ impl Word for Name {
         if word == "Domain-0" {
             return Err("`Domain-0` is dom0's own name".to_owned());
         }
+        if matches!(word, "none" | "default") {
+            return Err(format!("`{word}` is a word that Qubes takes for no VM's name"));
+        }
+        if word.ends_with("-dm") {
+            return Err(format!("`{word}` ends in `-dm`, as the names of device models' VMs do"));
+        }
         match word.len() {
             ..=LONGEST_NAME => Ok(Self(word.to_owned())),
             long => Err(format!("`{word}` has {long} characters: Qubes takes names of at most {LONGEST_NAME}")),
@@ -39,6 +45,19 @@ impl Word for Release {
         match word.split('.').collect::<Vec<_>>().as_slice() {
             [major, minor, "0"] if number(major) && number(minor) => Ok(Self(word.to_owned())),
             _ => Err(format!("`{word}` is not a Qubes release as `X.Y.0`, such as `4.3.0`")),
+        }
+    }
+}
+
+/// The number of a package that is made anew of the same lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Revision(pub u16);
+
+impl Word for Revision {
+    fn from_word(word: &str) -> Result<Self, String> {
+        match word.parse::<u16>() {
+            Ok(number @ 1..=999) if number.to_string() == word => Ok(Self(number)),
+            _ => Err(format!("`{word}` is not a number from 1 to 999")),
         }
     }
 }

@@ -99,12 +99,10 @@ impl Front {
         digest.parse().context("its header's digest of the payload")
     }
 
-    /// Puts a signature in place of those there are, which may be of other keys.
+    /// Puts a signature in place of all that there are, which may be of other keys. Digests and sizes stay.
     pub fn sign(&mut self, signature: Signature) {
         let room = self.signatures.to_bytes().len();
-        for tag in [tag::RSAHEADER, tag::DSAHEADER, LEGACY_PGP, LEGACY_GPG] {
-            self.signatures.remove(tag);
-        }
+        self.signatures.retain(&KEPT);
         self.signatures.set(signature.tag, Value::Binary(signature.packet));
         self.fill(room);
     }
@@ -130,9 +128,17 @@ impl Front {
     }
 }
 
-/// Signatures of header and payload together, in rpm 3's form: `RPMSIGTAG_PGP` and `RPMSIGTAG_GPG`.
-const LEGACY_PGP: u32 = 1002;
-const LEGACY_GPG: u32 = 1005;
+/// What of a signature header is no signature: digests and sizes. All else may be one, such as `RPMSIGTAG_PGP` (1002) and
+/// `RPMSIGTAG_GPG` (1005) of header and payload together, `RPMSIGTAG_FILESIGNATURES` (274) or `RPMSIGTAG_OPENPGP` (278).
+const KEPT: [u32; 7] = [
+    tag::SHA1HEADER,
+    tag::SIG_LONGSIZE,
+    tag::SIG_LONGARCHIVESIZE,
+    tag::SHA256HEADER,
+    tag::SIG_SIZE,
+    tag::SIG_MD5,
+    tag::SIG_PAYLOADSIZE,
+];
 
 /// The lead of a binary package; all that is still read of it is its magic, and that there is a signature header.
 fn lead(name: &str) -> Vec<u8> {
@@ -187,6 +193,22 @@ mod tests {
         assert!(front.signatures.get(tag::RSAHEADER).is_none() && front.to_bytes().len() == signed.len());
         front.sign(Signature { tag: tag::RSAHEADER, packet: vec![3; 8000] });
         assert!(front.signatures.get(tag::SIG_RESERVEDSPACE).is_none() && front.to_bytes().len() > signed.len());
+    }
+
+    #[test]
+    fn no_signature_stays_beside_a_new_one() {
+        let mut front = front(1);
+        let others = [tag::DSAHEADER, 274, 275, 278, 279, 999, 1002, 1005];
+        for tag in others.into_iter().chain([tag::SIG_MD5]) {
+            front.signatures.set(tag, Value::Binary(vec![1; 16]));
+        }
+        front.sign(Signature { tag: tag::RSAHEADER, packet: vec![1; 566] });
+        assert!(others.iter().all(|tag| front.signatures.get(*tag).is_none()), "{:?}", front.signatures);
+        for tag in
+            [tag::RSAHEADER, tag::SHA1HEADER, tag::SHA256HEADER, tag::SIG_SIZE, tag::SIG_PAYLOADSIZE, tag::SIG_MD5]
+        {
+            assert!(front.signatures.get(tag).is_some(), "{tag}");
+        }
     }
 
     #[test]

@@ -48,16 +48,6 @@ impl Value {
         }
     }
 
-    /// What the data's offset is a multiple of.
-    fn alignment(&self) -> usize {
-        match self {
-            Self::Int16(_) => 2,
-            Self::Int32(_) => 4,
-            Self::Int64(_) => 8,
-            _ => 1,
-        }
-    }
-
     fn count(&self) -> usize {
         match self {
             Self::Int16(all) => all.len(),
@@ -142,6 +132,11 @@ impl Header {
         self.tags.remove(&tag);
     }
 
+    /// Removes all tags but these.
+    pub fn retain(&mut self, kept: &[u32]) {
+        self.tags.retain(|tag, _| kept.contains(tag));
+    }
+
     /// The data of a tag.
     pub fn get(&self, tag: u32) -> Option<&Value> {
         self.tags.get(&tag)
@@ -170,7 +165,7 @@ impl Header {
     pub fn to_bytes(&self) -> Vec<u8> {
         let (mut index, mut data) = (Vec::new(), Vec::new());
         for (tag, value) in &self.tags {
-            data.resize(data.len().next_multiple_of(value.alignment()), 0);
+            data.resize(data.len().next_multiple_of(alignment(value.kind())), 0);
             index.extend(entry(*tag, value.kind(), data.len() as u32, value.count() as u32));
             value.append(&mut data);
         }
@@ -189,17 +184,20 @@ impl Header {
         let whole = bytes.get(..size).context("it ends early")?;
         let tags = be_u32(&whole[8..]) as usize;
         let (index, data) = whole[INTRO..].split_at(tags * ENTRY);
-        let mut header = Self::new(region);
+        let (mut header, mut at, mut last) = (Self::new(region), 0, None);
         for entry in index.chunks_exact(ENTRY).skip(1) {
             let [tag, kind, offset, count] = [0, 4, 8, 12].map(|at| be_u32(&entry[at..]));
-            let read = || {
-                let data = data.get(offset as usize..).context("its data lies outside")?;
-                Value::read(kind, count as usize, data)
-            };
-            let (value, _) = read().with_context(|| format!("its tag {tag} cannot be read"))?;
+            // Where each byte is read for one tag alone, a header takes memory in proportion to its size.
+            ensure!(last < Some(tag), "its tag {tag} is out of order");
+            at = usize::next_multiple_of(at, alignment(kind));
+            ensure!(offset as usize == at, "the data of its tag {tag} does not follow that of the tag before it");
+            ensure!(count > 0, "its tag {tag} is empty");
+            let read = || Value::read(kind, count as usize, data.get(at..).context("its data lies outside")?);
+            let (value, length) = read().with_context(|| format!("its tag {tag} cannot be read"))?;
             header.tags.insert(tag, value);
+            (at, last) = (at + length, Some(tag));
         }
-        ensure!(header.to_bytes() == whole, "its tags are out of order, or there is something between them");
+        ensure!(header.to_bytes() == whole, "its region is another, or there is something between its tags");
         Ok((header, size))
     }
 
@@ -222,6 +220,16 @@ pub const INTRO_SIZE: usize = INTRO;
 
 fn entry(tag: u32, kind: u32, offset: u32, count: u32) -> Vec<u8> {
     [tag, kind, offset, count].iter().flat_map(|n| n.to_be_bytes()).collect()
+}
+
+/// What the offset of data of a kind is a multiple of.
+fn alignment(kind: u32) -> usize {
+    match kind {
+        3 => 2,
+        4 => 4,
+        5 => 8,
+        _ => 1,
+    }
 }
 
 fn be_u32(bytes: &[u8]) -> u32 {
@@ -267,6 +275,36 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(Header::parse(tag::IMMUTABLE, &bytes[..end]).is_err(), "{end} bytes");
         }
+    }
+
+    /// A header of these entries over this data, whose region is as it should be.
+    fn header_of(entries: &[[u32; 4]], data: &[u8]) -> Vec<u8> {
+        let tags = entries.len() + 1;
+        let counts = [tags as u32, (data.len() + ENTRY) as u32].map(u32::to_be_bytes).concat();
+        let index = entries.iter().flat_map(|[tag, kind, offset, count]| entry(*tag, *kind, *offset, *count));
+        let first = entry(tag::IMMUTABLE, 7, data.len() as u32, ENTRY as u32);
+        let region = entry(tag::IMMUTABLE, 7, ((tags * ENTRY) as u32).wrapping_neg(), ENTRY as u32);
+        [&MAGIC[..], &counts, &first, &index.collect::<Vec<_>>(), data, &region].concat()
+    }
+
+    #[test]
+    fn each_byte_of_data_is_of_one_tag() {
+        let told = |entries: &[[u32; 4]]| {
+            let bytes = header_of(entries, &[0; 64]);
+            format!("{:#}", Header::parse(tag::IMMUTABLE, &bytes).unwrap_err())
+        };
+        // Sixteen thousand tags, each with all of the data: the memory of a header many times its size.
+        let all: Vec<[u32; 4]> = (100..16_484).map(|tag| [tag, 8, 0, 64]).collect();
+        let second = "the data of its tag 101 does not follow that of the tag before it";
+        assert_eq!(told(&all), second);
+        assert_eq!(told(&[[100, 7, 0, 8], [101, 7, 9, 1]]), second);
+        assert_eq!(told(&[[100, 7, 0, 1], [101, 4, 1, 1]]), second);
+        assert_eq!(told(&[[100, 7, 0, 1], [99, 7, 1, 1]]), "its tag 99 is out of order");
+        assert_eq!(told(&[[100, 7, 0, 1], [100, 7, 1, 1]]), "its tag 100 is out of order");
+        assert_eq!(told(&[[100, 7, 0, 0]]), "its tag 100 is empty");
+        assert_eq!(told(&[[100, 4, 0, 1 << 30]]), "its tag 100 cannot be read: its data ends early");
+        assert_eq!(told(&[[100, 7, 0, 63]]), "its region is another, or there is something between its tags");
+        assert!(Header::parse(tag::IMMUTABLE, &header_of(&[[100, 7, 0, 64]], &[0; 64])).is_ok());
     }
 
     #[test]

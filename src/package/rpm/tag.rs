@@ -10,6 +10,7 @@ pub const SIG_LONGSIZE: u32 = 270;
 pub const SIG_LONGARCHIVESIZE: u32 = 271;
 pub const SHA256HEADER: u32 = 273;
 pub const SIG_SIZE: u32 = 1000;
+pub const SIG_MD5: u32 = 1004;
 pub const SIG_PAYLOADSIZE: u32 = 1007;
 pub const SIG_RESERVEDSPACE: u32 = 1008;
 
