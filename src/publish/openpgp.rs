@@ -24,6 +24,10 @@ use crate::error::Hint;
 use crate::package::rpm::file;
 use crate::package::rpm::tag;
 
+/// What to do with a key that is younger than the package.
+pub const LATER_KEY: &str = "for a key made later than the lock's date: build without a signature, then compose sign --date \
+                             gives it another time";
+
 /// Signs bytes with the signing key of a certificate, as of `date`.
 pub fn sign(cert: &Cert, bytes: &[u8], date: Timestamp) -> Result<file::Signature> {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(date.seconds())?);
@@ -35,11 +39,12 @@ pub fn sign(cert: &Cert, bytes: &[u8], date: Timestamp) -> Result<file::Signatur
             Some(key) => anyhow!("the key is of the algorithm {}: Qubes takes RSA and EdDSA", key.key().pk_algo()),
             None => anyhow!("the certificate {} has no secret key that signs on {date}", cert.fingerprint()),
         })
-        .hint(|| "--date gives the signature another time than the lock's, for keys made later");
+        .hint(|| LATER_KEY);
     };
     if key.key().secret().is_encrypted() {
-        return Err(anyhow!("the key {} is protected by a password", key.key().fingerprint()))
-            .hint(|| "import it into gpg, whose agent asks for passwords, and name it by --gpg-key");
+        return Err(anyhow!("the key {} is protected by a password", key.key().fingerprint())).hint(
+            || "import it into gpg, whose agent asks for passwords: build --sign-gpg-key, or sign --gpg-key, names it",
+        );
     }
     let mut pair = key.key().clone().into_keypair().context("the secret key")?;
     let (fingerprint, id) = (pair.public().fingerprint(), pair.public().keyid());
@@ -130,6 +135,7 @@ fn packet(signature: &Signature4) -> Result<file::Signature> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::hints;
     use openpgp::cert::{CertBuilder, CipherSuite};
     use openpgp::packet::signature::SignatureBuilder;
     use openpgp::types::KeyFlags;
@@ -166,6 +172,18 @@ mod tests {
         let early = "2020-01-01T00:00:00Z".parse().unwrap();
         let refused = sign(&cert(CipherSuite::Cv25519), b"header", early).unwrap_err();
         assert!(refused.to_string().ends_with("has no secret key that signs on 2020-01-01T00:00:00Z"), "{refused}");
+        assert_eq!(hints(&refused), [LATER_KEY]);
+    }
+
+    #[test]
+    fn a_key_with_a_password_is_for_gpg() {
+        let builder = CertBuilder::new().set_primary_key_flags(KeyFlags::empty().set_certification().set_signing());
+        let created = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let cert = builder.set_creation_time(created).set_password(Some("secret".into())).generate().unwrap().0;
+        let refused = sign(&cert, b"header", date()).unwrap_err();
+        assert!(refused.to_string().ends_with(" is protected by a password"), "{refused}");
+        let told = hints(&refused).concat();
+        assert!(told.ends_with("build --sign-gpg-key, or sign --gpg-key, names it"), "{told}");
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Signer {
                 gpg.args(["--faked-system-time", &format!("{}!", date.seconds()), "--detach-sign", "--output", "-"]);
                 let output = process::run_with(&mut gpg, bytes)
                     .with_context(|| format!("gpg does not sign with {fingerprint}"))
-                    .hint(|| "--date gives the signature another time than the lock's, for keys made later")?;
+                    .hint(|| openpgp::LATER_KEY)?;
                 let (signature, issuer) = openpgp::read(&output).context("gpg's signature cannot be used")?;
                 ensure!(!issuer.is_empty(), "gpg's signature does not tell who signed");
                 Ok(signature)
@@ -98,9 +98,11 @@ pub enum Signed {
 }
 
 /// Signs a package file, in place of signatures that it has. Its payload is checked first. The file is replaced as a whole, and
-/// left alone when nothing would change. Without `date` the signature is as of the time the package was made.
+/// left alone when nothing would change; so are links that lead to it. Without `date` the signature is as of the time the package
+/// was made.
 pub fn sign(path: &Path, signer: &Signer, date: Option<Timestamp>) -> Result<Signed> {
     let failed = || format!("cannot sign {}", path.display());
+    let path = &fs::canonicalize(path).with_context(failed)?;
     let mut file = File::open(path).with_context(failed)?;
     let mut front = Front::read(&mut file).with_context(failed)?;
     let payload_at = file.stream_position().with_context(failed)?;
@@ -122,9 +124,9 @@ pub fn sign(path: &Path, signer: &Signer, date: Option<Timestamp>) -> Result<Sig
     Ok(Signed::Now)
 }
 
-/// Replaces a file by these bytes and the rest of `file`, with its permissions.
+/// Replaces a file, of which the path is absolute, by these bytes and the rest of `file`, with its permissions.
 fn replace(path: &Path, mut file: &File, front: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path.parent().context("it is in no folder")?;
     let mut new = tempfile::Builder::new().prefix(".compose-").tempfile_in(folder)?;
     new.write_all(front)?;
     io::copy(&mut file, new.as_file_mut())?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::fixture::{self, REQUIRED, SHIPPED, path_of};
+use crate::support::archive::SigningKey;
 use crate::support::needs::{host_program, needs};
 use crate::support::program::run;
 
@@ -48,6 +49,20 @@ fn a_signature_is_part_of_what_is_asked_for() {
     assert_ne!(plain, signed);
     assert_eq!(scene.build(REQUIRED, &key).result(), signed);
     assert_eq!(scene.build(REQUIRED, &["--format", "qubes-template"]).result(), plain);
+}
+
+#[test]
+fn a_key_made_later_than_the_lock_is_told_of() {
+    let Some(scene) = needs(fixture::cold()) else { return };
+    scene.edit("manifests/required.yaml", "base: required\n", "base: required\ntemplate: {version: 4.3.0}\n");
+    scene.update_lock(REQUIRED);
+    fixture::write(&scene.path("later.key"), &SigningKey::generate_at("later", "2100-01-01T00:00:00Z").secret());
+    let said = scene.build(REQUIRED, &["--format", "qubes-template", "--sign-key", "later.key"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains(" has no secret key that signs on "), "{}", said.stderr);
+    let hint = "\nhint: for a key made later than the lock's date: build without a signature, then compose sign --date gives \
+                it another time\n";
+    assert!(said.stderr.ends_with(hint), "{}", said.stderr);
 }
 
 #[test]

@@ -41,10 +41,15 @@ pub struct SigningKey {
 impl SigningKey {
     /// A new key.
     pub fn generate(name: &str) -> Self {
+        Self::generate_at(name, "2026-01-01T00:00:00Z")
+    }
+
+    /// A new key that was made at that time.
+    pub fn generate_at(name: &str, time: &str) -> Self {
         let (cert, _) = CertBuilder::new()
             .add_userid(name)
             .set_primary_key_flags(KeyFlags::empty().set_certification().set_signing())
-            .set_creation_time(system_time(at("2026-01-01T00:00:00Z")))
+            .set_creation_time(system_time(at(time)))
             .set_validity_period(Duration::from_secs(10 * 365 * 24 * 3600))
             .generate()
             .expect("a new key");

@@ -111,6 +111,18 @@ fn a_package_is_signed_later_as_at_once() {
 }
 
 #[test]
+fn the_file_that_a_link_leads_to_is_signed() {
+    let Some(scene) = needs(Scene::new()) else { return };
+    let (_, public) = scene.key("a", "ed25519");
+    fs::create_dir(scene.path("pool")).unwrap();
+    let package = scene.package(&format!("pool/{FILE}"), None, 1);
+    std::os::unix::fs::symlink(format!("pool/{FILE}"), scene.path(FILE)).unwrap();
+    assert_eq!(sign(&scene, &["--key", "a.key"]).code, Some(0));
+    assert!(fs::symlink_metadata(scene.path(FILE)).unwrap().is_symlink());
+    assert_eq!(scene.verify(&package, &public).result(), GOOD);
+}
+
+#[test]
 fn gpg_and_commands_sign() {
     let Some(scene) = needs(Scene::new()) else { return };
     let (_, public) = scene.key("gpg-key", "rsa3072");
@@ -157,7 +169,7 @@ fn who_cannot_sign_is_told_why() {
     assert!(failed.contains("ended with exit status: 3: no"), "{failed}");
     let early = told(&["--key", "a.key", "--date", "2020-01-01T00:00:00Z"]);
     assert!(early.contains("has no secret key that signs on 2020-01-01T00:00:00Z"), "{early}");
-    assert!(early.contains("hint: --date gives"), "{early}");
+    assert!(early.contains("hint: for a key made later than the lock's date: "), "{early}");
     assert!(told(&[]).contains("Usage:"));
     assert!(fs::read(&package).unwrap() == before, "nothing of it changed the package of {DATE}");
 }
