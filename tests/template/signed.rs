@@ -41,6 +41,13 @@ fn rpm_takes_a_signed_package_and_so_would_rpmcanon() {
 #[test]
 fn the_same_bytes_each_time() {
     let Some(scene) = needs(Scene::new()) else { return };
+    // What does not compress, for more than two of the payload's jobs of 8 MiB.
+    let random =
+        |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+    let numbers = std::iter::successors(Some(1), random).take(20 << 20);
+    let content: Vec<u8> = numbers.map(|state| (state >> 56) as u8).collect();
+    let image = fs::File::options().write(true).open(scene.path("root.img")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&image, &content, 1 << 30).unwrap();
     for (name, algorithm) in KEYS {
         let (signer, _) = scene.signer(name, algorithm);
         let read = |path: PathBuf| fs::read(path).unwrap();
@@ -49,6 +56,7 @@ fn the_same_bytes_each_time() {
             let again = scene.package(&format!("{name}-{threads}.rpm"), Some(&signer), threads);
             assert!(read(again) == first, "{name} with {threads} threads");
         }
+        assert!(first.len() > 2 * (8 << 20), "{} bytes are of too few jobs", first.len());
     }
 }
 
