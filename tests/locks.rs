@@ -54,4 +54,20 @@ fn qubes_manifests_lack_nothing_but_the_key() {
         assert_eq!((manifest.name.as_str(), manifest.outputs), (file, vec![manifest::OutputFormat::QubesTemplate]));
         assert_eq!(manifest.template.unwrap().name, template);
     }
+
+    // With the apt sources that README.md tells how to add.
+    let readme = fs::read_to_string(top.join("README.md")).unwrap();
+    let (_, example) = readme.split_once("    files:\n      - path: /etc/apt/sources.list.d/debian.sources\n").unwrap();
+    let example = example.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+    let example: Vec<&str> = example.map(|line| line.get(4..).unwrap_or_default()).collect();
+    let own = format!(
+        "name: own\ninclude: [debian-13-qubes.yaml]\nfiles:\n  - path: /etc/apt/sources.list.d/debian.sources\n{}\n",
+        example.join("\n")
+    );
+    compose::durable::write(&manifests.join("own.yaml"), own.as_bytes()).unwrap();
+    let files = manifest::load(&manifests.join("own.yaml")).unwrap().files;
+    let manifest::AddedContent::Bytes(sources) = &files[0].content else { panic!("{files:?}") };
+    let sources = String::from_utf8(sources.clone()).unwrap();
+    assert_eq!(sources.matches("Types: deb\nURIs: ").count(), 2, "{sources}");
+    assert!(sources.contains("\n\nTypes: deb\n"), "{sources}");
 }
