@@ -1,5 +1,5 @@
 //! `erofs` and `squashfs`: compressed file systems that are only read, made by programs that the lock pins, in a sandbox, from a
-//! tar stream.
+//! tar stream. Both have a thread for each processor, and give the same bytes with any number of them.
 
 use std::fs::File;
 use std::path::Path;

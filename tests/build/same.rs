@@ -4,12 +4,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::fixture::{self, SHIPPED, SIGNING_KEY, Scene, path_of};
+use crate::fixture::{self, REQUIRED, SHIPPED, SIGNING_KEY, Scene, path_of};
 use crate::support::needs::{self, needs};
 use crate::support::program::{PROGRAM, run};
 
-/// All outputs that are files.
+/// What is built of the shipped manifests.
 const FORMATS: [&str; 6] = ["--format", "root.img", "--format", "tar", "--format", "qubes-template"];
+
+/// All other outputs that are files, of the small root.
+const OTHERS: &str = "outputs: [private.img, swap.img, erofs, squashfs, oci]\n";
 
 /// The user that one build runs as, for as long as the test lasts.
 const USER: &str = "compose-test";
@@ -21,15 +24,24 @@ fn the_image_is_the_same_for_everyone() {
         .map(|name| digests(&reference.build(name, &[&FORMATS[..], &["--sign-key", SIGNING_KEY]].concat()).result()));
 
     let elsewhere = fixture::cold().unwrap();
+    elsewhere.edit("manifests/required.yaml", "outputs: [root.img]\n", OTHERS);
+    elsewhere.update_lock(REQUIRED);
     for (name, expected) in SHIPPED.iter().zip(&expected) {
-        assert_eq!(&elsewhere_with_one_job(&elsewhere, name), expected, "{name}, elsewhere, with one job");
+        assert_eq!(&elsewhere_with_one_job(&elsewhere, name, &FORMATS), expected, "{name}, elsewhere, with one job");
+    }
+    let others = elsewhere_with_one_job(&elsewhere, REQUIRED, &[]);
+    assert_eq!(others.len(), 5);
+    let scene = fixture::cold().unwrap();
+    for folder in ["manifests", "locks"] {
+        fixture::copy(&elsewhere.path(folder), &scene.path(folder));
     }
     drop(elsewhere);
 
-    let Some(user) = needs(User::new()) else { return };
+    let Some(user) = needs(User::new(&scene)) else { return };
     for (name, expected) in SHIPPED.iter().zip(&expected) {
-        assert_eq!(&user.build(name), expected, "{name}, as an ordinary user with four jobs");
+        assert_eq!(&user.build(name, &FORMATS), expected, "{name}, as an ordinary user with four jobs");
     }
+    assert_eq!(user.build(REQUIRED, &[]), others, "other outputs, as an ordinary user with four jobs");
 }
 
 /// The digests that a build prints, without the paths.
@@ -38,9 +50,9 @@ fn digests(stdout: &str) -> Vec<String> {
 }
 
 /// Builds in another store, folder and working directory, with one job, another umask, locale and time zone.
-fn elsewhere_with_one_job(scene: &Scene, name: &str) -> Vec<String> {
+fn elsewhere_with_one_job(scene: &Scene, name: &str, formats: &[&str]) -> Vec<String> {
     let mut command = Command::new("sh");
-    command.args(["-c", "umask 077; exec \"$@\"", "sh", PROGRAM, "--jobs", "1", "build"]).args(FORMATS);
+    command.args(["-c", "umask 077; exec \"$@\"", "sh", PROGRAM, "--jobs", "1", "build"]).args(formats);
     command.arg("--sign-key").arg(scene.path(SIGNING_KEY));
     command.arg(scene.path(&path_of(name))).arg("--store").arg(scene.path("store"));
     command.arg("--output").arg(scene.path("a folder, with: odd\\name/out"));
@@ -54,10 +66,9 @@ struct User {
 }
 
 impl User {
-    /// Makes the user, which only root can.
-    fn new() -> Result<Self, String> {
+    /// Makes the user, with what a scene has, which only root can.
+    fn new(scene: &Scene) -> Result<Self, String> {
         needs::root()?;
-        let scene = fixture::cold()?;
         let home = tempfile::tempdir().map_err(|e| e.to_string())?;
         fixture::copy(scene.folder.path(), &home.path().join("project"));
         fs::copy(PROGRAM, home.path().join("compose")).map_err(|e| e.to_string())?;
@@ -75,10 +86,10 @@ impl User {
         Ok(user)
     }
 
-    fn build(&self, name: &str) -> Vec<String> {
+    fn build(&self, name: &str, formats: &[&str]) -> Vec<String> {
         let path = |path: &str| self.home.path().join(path);
         let mut command = Command::new("runuser");
-        command.args(["-u", USER, "--"]).arg(path("compose")).args(["--jobs", "4", "build"]).args(FORMATS);
+        command.args(["-u", USER, "--"]).arg(path("compose")).args(["--jobs", "4", "build"]).args(formats);
         command.args(["--sign-key", SIGNING_KEY]);
         command.arg(path_of(name)).env("HOME", path("")).current_dir(path("project"));
         digests(&run(&mut command).result())
