@@ -41,9 +41,9 @@ use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
 pub use checkout::{Layers, check_out, set_directory_attributes};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
-pub use put::put;
+pub use put::{link, put};
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
-pub use upper::{Entry, apply_upper};
+pub use upper::{Entry, Inode, apply_upper};
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;

@@ -42,6 +42,15 @@ pub fn put(reader: &ObjectReader, entry: &Entry, folder: &OwnedFd, name: &str, w
     Ok(())
 }
 
+/// Gives the file at a name in an open folder a further name, in the place of a file that has it.
+pub fn link(from: (&OwnedFd, &str), folder: &OwnedFd, name: &str) -> Result<()> {
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(e) => return Err(e.into()),
+    }
+    Ok(rustix::fs::linkat(from.0, from.1, folder, name, AtFlags::empty())?)
+}
+
 /// A copy of an object.
 fn put_file(object: &Path, folder: &OwnedFd, name: &str) -> Result<()> {
     let metadata = fs::symlink_metadata(object)?;

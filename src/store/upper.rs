@@ -28,6 +28,15 @@ pub fn apply_upper(writer: &ObjectWriter, tree: &mut Tree, upper: &Path) -> Resu
     change.directory(root, upper, "").with_context(|| format!("cannot read the changes in {}", upper.display()))
 }
 
+/// What a file of several names is known by: device and inode, and how many names there are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Inode {
+    /// Device and number.
+    pub id: (u64, u64),
+    /// How many names it has.
+    pub names: u64,
+}
+
 /// What is at a path.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Entry {
@@ -43,12 +52,17 @@ pub enum Entry {
 
 impl Entry {
     /// What is at a path of the host's, whose last component is not followed, as an object where it is one; a socket, which
-    /// means nothing without the process that made it, is nothing. Tells too how many names it has.
-    pub fn read(writer: &ObjectWriter, path: &Path) -> Result<(Self, u64)> {
+    /// means nothing without the process that made it, is nothing. Tells too which file or link it is, if any.
+    pub fn read(writer: &ObjectWriter, path: &Path) -> Result<(Self, Option<Inode>)> {
         match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.file_type().is_socket() => Ok((Self::Absent, 1)),
-            Ok(metadata) => Ok((read_entry(writer, path, &metadata)?, metadata.nlink())),
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok((Self::Absent, 0)),
+            Ok(metadata) if metadata.file_type().is_socket() => Ok((Self::Absent, None)),
+            Ok(metadata) => {
+                let entry = read_entry(writer, path, &metadata)?;
+                let inode = Inode { id: (metadata.dev(), metadata.ino()), names: metadata.nlink() };
+                let inode = matches!(entry, Self::Leaf(_)).then_some(inode);
+                Ok((entry, inode))
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok((Self::Absent, None)),
             Err(e) => Err(e.into()),
         }
     }

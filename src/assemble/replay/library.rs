@@ -1,6 +1,6 @@
 //! What is kept of scripts that ran, from one build to the next: `cache/scripts/<key>`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub(super) struct Record {
     pub conditions: Vec<u32>,
     /// What was at each path afterwards that it may have changed, in order of paths.
     pub changes: Vec<(String, Entry)>,
+    /// Of those that are files of several names, each but the first, and that one.
+    pub links: BTreeMap<String, String>,
 }
 
 /// Runs of scripts.
@@ -73,7 +75,7 @@ impl Library {
 
     /// The commit that keeps this under a key.
     pub fn commit(&self, writer: &ObjectWriter, key: Sha256, subject: &str, date: Timestamp) -> Result<NewCommit> {
-        let attributes = Attributes { uid: 0, gid: 0, mode: 0o100_644, xattrs: std::collections::BTreeMap::new() };
+        let attributes = Attributes { uid: 0, gid: 0, mode: 0o100_644, xattrs: BTreeMap::new() };
         let records = postcard::to_allocvec(self).context("cannot write down what scripts did")?;
         let records = [Sha256::of(&records).as_bytes().as_slice(), &records].concat();
         let mut root = Directory::new(0o755);
@@ -90,7 +92,7 @@ impl Library {
             name: store::cache_ref(STAGE, key),
             parent: None,
             subject: subject.to_owned(),
-            metadata: std::collections::BTreeMap::new(),
+            metadata: BTreeMap::new(),
             root: writer.write_tree(&tree)?,
             date,
         })

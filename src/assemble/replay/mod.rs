@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::digest::{Hasher, Sha256};
 use crate::package::{Residue, Treatment};
 use crate::sandbox::{Call, Need, Observer, Touch};
-use crate::store::{Directory, Entry, NewCommit, Node, ObjectReader, ObjectWriter, Store, Tree, split};
+use crate::store::{Directory, Entry, Inode, NewCommit, Node, ObjectReader, ObjectWriter, Store, Tree, split};
 
 use super::normalise;
 use library::{Condition, Library, Record};
@@ -214,8 +214,11 @@ impl Recorder<'_> {
         let gone = |entry: &Entry| *entry == Entry::Absent;
         let (absent, present): (Vec<_>, Vec<_>) = record.changes.iter().partition(|(_, entry)| gone(entry));
         for (path, entry) in absent.into_iter().rev().chain(present) {
-            // What is in such a folder is no condition.
-            state.put(path, entry, is_volatile(self.replay.residue, path))?;
+            match record.links.get(path) {
+                Some(first) => state.link(first, path)?,
+                // What is in a folder of residue is no condition.
+                None => state.put(path, entry, is_volatile(self.replay.residue, path))?,
+            }
         }
         Ok(())
     }
@@ -223,11 +226,12 @@ impl Recorder<'_> {
     fn finish(&mut self, running: Running) -> Result<()> {
         let Running { call, mut conditions, changes, mut unfit } = running;
         let Some(state) = &mut self.state else { return Ok(()) };
-        let mut entries = Vec::with_capacity(changes.len());
-        for path in changes {
+        let found: Vec<_> = changes.into_iter().map(|path| Ok((state.read(&path)?, path))).collect::<Result<_>>()?;
+        let links = Links::of(found.iter().map(|((_, inode), path)| (path.as_str(), *inode)));
+        let mut entries = Vec::with_capacity(found.len());
+        for ((entry, inode), path) in found {
             let before = state.entry(&path)?;
-            let (entry, names) = state.read(&path)?;
-            let shared = names > 1 && matches!(entry, Entry::Leaf(_));
+            let shared = inode.is_some_and(|inode| links.is_partial(inode));
             if shared && entry != before {
                 // Its other names mean something else now, too, and which they are is not known.
                 unfit = true;
@@ -243,7 +247,7 @@ impl Recorder<'_> {
                 if known < Need::Content && !is_volatile(self.replay.residue, &path) {
                     conditions.insert(path.clone(), (Need::Content, state.identity(&path, Need::Content)?));
                 }
-                // What was so much as opened for writing has one name.
+                // What was so much as opened for writing has no name that was not seen.
                 if shared {
                     continue;
                 }
@@ -259,7 +263,7 @@ impl Recorder<'_> {
                 new.number(Condition { path, need, identity: *identity.as_bytes() })
             };
             let conditions = conditions.into_iter().map(number).collect();
-            new.records.push(Record { call, conditions, changes: entries });
+            new.records.push(Record { call, conditions, changes: entries, links: links.further });
         }
         Ok(())
     }
@@ -315,6 +319,34 @@ impl Observer for Recorder<'_> {
         {
             self.lost = true;
         }
+    }
+}
+
+/// The names of files that have several.
+struct Links {
+    /// The first name, and how many there are.
+    seen: HashMap<(u64, u64), (String, u64)>,
+    /// Each further name, and the first.
+    further: BTreeMap<String, String>,
+}
+
+impl Links {
+    /// Of what is at these paths, in their order.
+    fn of<'a>(paths: impl Iterator<Item = (&'a str, Option<Inode>)>) -> Self {
+        let mut links = Self { seen: HashMap::new(), further: BTreeMap::new() };
+        for (path, inode) in paths.filter_map(|(path, inode)| Some((path, inode.filter(|inode| inode.names > 1)?))) {
+            let (first, count) = links.seen.entry(inode.id).or_insert_with(|| (path.to_owned(), 0));
+            *count += 1;
+            if *count > 1 {
+                links.further.insert(path.to_owned(), first.clone());
+            }
+        }
+        links
+    }
+
+    /// Whether a file has names that are none of these.
+    fn is_partial(&self, inode: Inode) -> bool {
+        inode.names > 1 && self.seen.get(&inode.id).is_none_or(|(_, count)| *count < inode.names)
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2};
 
 use crate::digest::{Hasher, Sha256};
 use crate::sandbox::Need;
-use crate::store::{self, Attributes, Directory, Entry, Node, ObjectReader, ObjectWriter, Tree, split};
+use crate::store::{self, Attributes, Directory, Entry, Inode, Node, ObjectReader, ObjectWriter, Tree, split};
 
 use super::agree;
 
@@ -118,14 +118,14 @@ impl<'a> State<'a> {
         leaf.or_else(child).or_else(node).unwrap_or(Entry::Absent)
     }
 
-    /// What is at a path in the root itself, and how many names it has.
-    pub fn read(&self, path: &str) -> Result<(Entry, u64)> {
+    /// What is at a path in the root itself, and which file or link it is.
+    pub fn read(&self, path: &str) -> Result<(Entry, Option<Inode>)> {
         match self.locate(path)? {
             Some((folder, name)) => {
                 let place = PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()));
                 Entry::read(self.writer, &place).with_context(|| format!("cannot read /{path}"))
             }
-            None => Ok((Entry::Absent, 0)),
+            None => Ok((Entry::Absent, None)),
         }
     }
 
@@ -147,6 +147,18 @@ impl<'a> State<'a> {
             None => anyhow::bail!("cannot write /{path}: there is no such folder"),
         }
         self.set(path, entry.clone());
+        Ok(())
+    }
+
+    /// Gives the file at a path, which has this content, a further name.
+    pub fn link(&mut self, from: &str, path: &str) -> Result<()> {
+        let (Some(first), Some((folder, name))) = (self.locate(from)?, self.locate(path)?) else {
+            anyhow::bail!("cannot link /{path} to /{from}: there is no such folder");
+        };
+        let linked = store::link((&first.0, first.1), &folder, name);
+        linked.with_context(|| format!("cannot link /{path} to /{from}"))?;
+        let entry = self.entry(from)?;
+        self.set(path, entry);
         Ok(())
     }
 
