@@ -1,10 +1,12 @@
 //! The disk that Qubes' own builder makes for a template: a GUID partition table whose every GUID, name and size is fixed.
 //!
-//!     0        protective MBR, table       1 MiB
-//!     1 MiB    EFI system partition      200 MiB   FAT, empty unless the root has its own kernel
-//!     201 MiB  BIOS boot partition         2 MiB   empty unless the root has its own kernel
-//!     203 MiB  root file system         the rest   ext4
-//!     end      the table again             1 MiB
+//! ```text
+//! 0        protective MBR, table       1 MiB
+//! 1 MiB    EFI system partition      200 MiB   FAT, empty unless the root has its own kernel
+//! 201 MiB  BIOS boot partition         2 MiB   empty unless the root has its own kernel
+//! 203 MiB  root file system         the rest   ext4
+//! end      the table again             1 MiB
+//! ```
 //!
 //! The numbers are those of `prepare-image` in qubes-builderv2, as sfdisk(8) places them. A guest of Qubes finds its root by
 //! the name of the third partition.
