@@ -8,6 +8,7 @@ use super::control::Stanza;
 use super::database;
 use super::failure;
 use super::plan::{self, Call, Order};
+use super::preinst::preinst;
 use super::relation::{self, Relation};
 use super::residue::RESIDUE;
 use super::triggers;
@@ -372,7 +373,7 @@ impl Rounds<'_> {
 }
 
 /// What keeps debconf(7) from asking.
-fn environment() -> impl Iterator<Item = (String, String)> {
+pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
     let variables = [("DEBIAN_FRONTEND", "noninteractive"), ("DEBCONF_NONINTERACTIVE_SEEN", "true")];
     variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
@@ -390,61 +391,6 @@ fn configure(options: &[&str], names: impl IntoIterator<Item = String>) -> Scrip
     command.extend(names);
     let pending = command.ends_with(&["--pending".to_owned()]);
     script(if pending { "dpkg --configure --pending" } else { "dpkg --configure" }, command)
-}
-
-/// Runs the preinst script of `$0` as dpkg does, from a folder of the control files, where debconf finds whose questions it
-/// asks; `$1` is the control file itself. Where there is Perl it copies them all, since a program for each takes longer.
-const PREINST: &str = r#"
-folder=/var/lib/dpkg/tmp.ci
-mkdir $folder
-printf '%s' "$1" > $folder/control
-set -- /var/lib/dpkg/info/"$0".*
-if [ -x /usr/bin/perl ]; then
-    /usr/bin/perl -e '
-        my ($folder, $name) = splice @ARGV, 0, 2;
-        for my $file (@ARGV) {
-            my $copy = $folder . substr $file, length "/var/lib/dpkg/info/$name";
-            open my $in, "<:raw", $file or die "$file: $!\n";
-            open my $out, ">:raw", $copy or die "$copy: $!\n";
-            local $/;
-            print $out readline $in;
-            close $out or die "$copy: $!\n";
-            my ($mode, $accessed, $changed) = (stat $in)[2, 8, 9];
-            chmod $mode & 07777, $copy or die "$copy: $!\n";
-            utime $accessed, $changed, $copy;
-        }' $folder/ "$0." "$@"
-else
-    for file; do
-        cp -p "$file" "$folder/${file##*/"$0".}"
-    done
-fi || exit
-$folder/preinst install
-code=$?
-rm -r $folder
-exit $code
-"#;
-
-/// The `preinst install` call as dpkg makes it (Policy 6.5; the variables are those of dpkg(1)).
-fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
-    package.control.get("preinst")?;
-    let variables = BTreeMap::from([
-        ("DPKG_MAINTSCRIPT_PACKAGE", package.name.as_str()),
-        ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
-        ("DPKG_MAINTSCRIPT_ARCH", &package.architecture),
-        ("DPKG_MAINTSCRIPT_NAME", "preinst"),
-        ("DPKG_MAINTSCRIPT_DEBUG", "0"),
-        ("DPKG_RUNNING_VERSION", running),
-        ("DPKG_ADMINDIR", "/var/lib/dpkg"),
-        ("DPKG_FORCE", "security-mac,downgrade"),
-        ("DPKG_ROOT", ""),
-    ]);
-    Some(Script {
-        label: format!("the preinst script of {}", package.name),
-        command: ["/bin/sh", "-c", PREINST, &database_name(package), control(package).as_str()]
-            .map(str::to_owned)
-            .to_vec(),
-        environment: environment().chain(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
-    })
 }
 
 #[cfg(test)]

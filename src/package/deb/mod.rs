@@ -8,6 +8,7 @@ mod failure;
 pub mod install;
 mod keystore;
 mod plan;
+mod preinst;
 pub mod relation;
 pub mod request;
 mod residue;

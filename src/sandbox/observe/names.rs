@@ -164,10 +164,7 @@ impl Names {
                 found
             }
         };
-        if meaning.stopped.is_some() {
-            meaning.path = join(&meaning.path, last);
-        } else if is_outside(&meaning.path) {
-            // What a link there leads to is no file of the root, or comes back to one.
+        if meaning.stopped.is_some() || is_outside(&meaning.path) {
             meaning.path = join(&meaning.path, last);
         } else {
             let found = self.walk(&meaning.path, last, follow);
