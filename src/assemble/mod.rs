@@ -116,7 +116,7 @@ pub fn run(
     let mut on_line = |line: &str| progress.detail(line);
     let rounds = assembly.rounds(&mut on_line)?;
     let name = format!("{} {}", manifest.name, lock.architecture);
-    let mut replay = Replay::load(store, &name, installation.residue());
+    let mut replay = Replay::load(store, &name, installation.residue(), installation.ledger());
     let tree = match configure(&mut assembly, &mut replay, &rounds, &writer, &mut on_line) {
         Err(error) if replay.misled => {
             on_line(&format!("all scripts run: {error:#}"));

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 
-use super::Record;
+use super::{Ledger, Record};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 
@@ -135,6 +135,9 @@ pub trait Installation: Sync {
 
     /// The program that runs one script after another when it is what a [`Script`] runs.
     fn script_runner(&self) -> &'static str;
+
+    /// The database that programs of the root read whole, where there is one.
+    fn ledger(&self) -> Option<Ledger>;
 
     /// Which script of which package a process works for, by its environment.
     fn script_of(&self, environment: &BTreeMap<String, String>) -> Option<String>;

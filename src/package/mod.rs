@@ -4,6 +4,7 @@
 mod changelog;
 pub mod deb;
 mod install;
+mod ledger;
 pub mod rpm;
 pub mod universe;
 
@@ -19,6 +20,7 @@ pub use install::{
     Act, DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Renewal, Residue, Round, Script,
     Told, Treatment, Unpacked,
 };
+pub use ledger::{Asked, Ledger, Said};
 
 use crate::arch::Architecture;
 use crate::digest::Sha256;

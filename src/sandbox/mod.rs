@@ -15,7 +15,7 @@ mod scratch;
 mod watch;
 
 pub use failure::{Culprit, Failure, How};
-pub use observe::{Call, Need, Observer, Touch, open_in};
+pub use observe::{Call, Need, Observer, Process, Touch, open_in};
 pub use scratch::Scratch;
 
 use std::fs::File;

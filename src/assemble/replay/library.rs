@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
+use crate::package::Asked;
 use crate::sandbox::Need;
 use crate::store::{self, Attributes, Directory, Entry, NewCommit, ObjectWriter, Store, Tree};
 
@@ -31,6 +32,8 @@ pub(super) struct Record {
     pub call: [u8; 32],
     /// Numbers of conditions.
     pub conditions: Vec<u32>,
+    /// What it asked the package database for, and the digest of what that said.
+    pub asked: Vec<(Asked, [u8; 32])>,
     /// What was at each path afterwards that it may have changed, in order of paths.
     pub changes: Vec<(String, Entry)>,
     /// Of those that are files of several names, each but the first, and that one.

@@ -2,12 +2,14 @@
 //! Where a script is called as before and all that it looked at is as it was, what it changed is put in place instead.
 //!
 //! Nothing is taken on trust: a condition is all that a script could see at a path, a file that it only looked for included,
-//! and a script that does what cannot be seen in full is never kept. So a changed package has its own scripts run again, and
+//! and a script that does what cannot be seen in full is never kept. Of the package database, of which all is read whatever
+//! it is asked for, a script has seen what it asked for. So a changed package has its own scripts run again, and
 //! those that looked at any file of it or at anything that became different in turn, and no others. After each round the root
 //! is compared with what was seen to happen to it; where that is not all, nothing of the round is kept, and where runs of
 //! before stood in, all scripts run.
 
 mod agree;
+mod books;
 mod library;
 mod state;
 
@@ -19,7 +21,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::clock::Timestamp;
 use crate::digest::{Hasher, Sha256};
-use crate::package::{Residue, Treatment};
+use crate::package::{Asked, Ledger, Residue, Treatment};
 use crate::sandbox::{Call, Need, Observer, Touch};
 use crate::store::{Directory, Entry, Inode, NewCommit, Node, ObjectReader, ObjectWriter, Store, Tree, split};
 
@@ -28,12 +30,13 @@ use library::{Condition, Library, Record};
 use state::State;
 
 /// Part of every key; to be raised when the same scripts do something else than before.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What scripts did, before and in this build.
 pub(super) struct Replay {
     key: Sha256,
     residue: &'static [Residue],
+    ledger: Option<Ledger>,
     /// Runs of the build before.
     old: Library,
     /// Where the runs of each call are in it.
@@ -50,20 +53,22 @@ pub(super) struct Replay {
 
 impl Replay {
     /// What is known of the scripts of the root with this name.
-    pub fn load(store: &Store, name: &str, residue: &'static [Residue]) -> Self {
+    pub fn load(store: &Store, name: &str, residue: &'static [Residue], ledger: Option<Ledger>) -> Self {
         let key = Sha256::of(format!("{VERSION} {name}").as_bytes());
         let old = Library::load(store, key);
         let mut calls: HashMap<[u8; 32], Vec<usize>> = HashMap::new();
         for (index, record) in old.records.iter().enumerate() {
             calls.entry(record.call).or_default().push(index);
         }
-        Self { key, residue, old, calls, new: Library::default(), spared: 0, count: 0, misled: false }
+        let new = Library::default();
+        Self { key, residue, ledger, old, calls, new, spared: 0, count: 0, misled: false }
     }
 
     /// One that knows of no scripts, for the same root.
     pub fn without_runs(&self) -> Self {
         let (old, calls, new) = (Library::default(), HashMap::new(), Library::default());
-        Self { key: self.key, residue: self.residue, old, calls, new, spared: 0, count: 0, misled: false }
+        let Self { key, residue, ledger, .. } = *self;
+        Self { key, residue, ledger, old, calls, new, spared: 0, count: 0, misled: false }
     }
 
     /// The commit that keeps what scripts did in this build for the next one.
@@ -119,9 +124,23 @@ pub(super) struct Recorder<'a> {
 struct Running {
     call: [u8; 32],
     conditions: BTreeMap<String, (Need, Sha256)>,
+    /// What it asked the package database for, and what that said.
+    asked: BTreeMap<Asked, Sha256>,
     changes: BTreeSet<String>,
     /// Whether it did something that cannot be told in full.
     unfit: bool,
+}
+
+impl Running {
+    /// What of the package database is asked for by one who reads it; none when that is no part of it, or one that the script
+    /// itself wrote to.
+    fn asks(&self, ledger: Ledger, touch: &Touch) -> Option<Vec<Asked>> {
+        if touch.changes || !ledger.has(&touch.path) || self.changes.iter().any(|path| ledger.has(path)) {
+            return None;
+        }
+        let (program, arguments) = touch.process.program()?;
+        (ledger.asked)(&program, &arguments)
+    }
 }
 
 impl Recorder<'_> {
@@ -149,6 +168,15 @@ impl Recorder<'_> {
             state.distrust(&touch.path);
             return Ok(());
         };
+        if let Some(ledger) = self.replay.ledger
+            && let Some(asked) = running.asks(ledger, touch)
+        {
+            for part in asked.into_iter().filter(|part| !running.asked.contains_key(part)).collect::<Vec<_>>() {
+                let said = state.said(&part)?;
+                running.asked.insert(part, said);
+            }
+            return self.require(ledger.file, Need::Kind);
+        }
         let known = running.conditions.get(&touch.path).map(|(need, _)| *need);
         let own = running.changes.contains(&touch.path);
         if known.is_none_or(|known| known < touch.need) && !own {
@@ -203,6 +231,11 @@ impl Recorder<'_> {
                     continue 'runs;
                 }
             }
+            for (asked, said) in &old.records[*index].asked {
+                if state.said(asked)?.as_bytes() != said {
+                    continue 'runs;
+                }
+            }
             return Ok(Some(*index));
         }
         Ok(None)
@@ -224,7 +257,7 @@ impl Recorder<'_> {
     }
 
     fn finish(&mut self, running: Running) -> Result<()> {
-        let Running { call, mut conditions, changes, mut unfit } = running;
+        let Running { call, mut conditions, asked, changes, mut unfit } = running;
         let Some(state) = &mut self.state else { return Ok(()) };
         let found: Vec<_> = changes.into_iter().map(|path| Ok((state.read(&path)?, path))).collect::<Result<_>>()?;
         let links = Links::of(found.iter().map(|((_, inode), path)| (path.as_str(), *inode)));
@@ -263,7 +296,8 @@ impl Recorder<'_> {
                 new.number(Condition { path, need, identity: *identity.as_bytes() })
             };
             let conditions = conditions.into_iter().map(number).collect();
-            new.records.push(Record { call, conditions, changes: entries, links: links.further });
+            let asked = asked.into_iter().map(|(asked, said)| (asked, *said.as_bytes())).collect();
+            new.records.push(Record { call, conditions, asked, changes: entries, links: links.further });
         }
         Ok(())
     }
@@ -273,7 +307,7 @@ impl Observer for Recorder<'_> {
     fn enter(&mut self, root: OwnedFd) -> Result<()> {
         let temporary = self.temporary.iter().map(PathBuf::as_path);
         let base = self.base.take().context("the root is entered twice")?;
-        self.state = Some(State::new(base, self.writer, self.reader, root, temporary));
+        self.state = Some(State::new(base, self.writer, self.reader, root, temporary, self.replay.ledger));
         Ok(())
     }
 
@@ -281,7 +315,8 @@ impl Observer for Recorder<'_> {
         self.replay.count += 1;
         let call = digest(call);
         self.chosen = if self.lost { None } else { self.find(call).unwrap_or(None) };
-        self.at = Some(Running { call, conditions: BTreeMap::new(), changes: BTreeSet::new(), unfit: false });
+        let (conditions, asked, changes) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        self.at = Some(Running { call, conditions, asked, changes, unfit: false });
         self.chosen.is_some()
     }
 

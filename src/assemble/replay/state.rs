@@ -8,10 +8,12 @@ use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2};
 
 use crate::digest::{Hasher, Sha256};
+use crate::package::{Asked, Ledger};
 use crate::sandbox::Need;
 use crate::store::{self, Attributes, Directory, Entry, Inode, Node, ObjectReader, ObjectWriter, Tree, split};
 
 use super::agree;
+use super::books::{Books, object};
 
 /// Folders that are empty when scripts begin, whatever the tree has there: the sandbox mounts something on them.
 const MOUNTED: &[&str] = &["run", "tmp", "dev"];
@@ -36,6 +38,8 @@ pub(super) struct State<'a> {
     attributes: HashMap<Sha256, (Sha256, u32)>,
     /// Files that exist only while scripts run.
     temporary: HashSet<String>,
+    /// The package database.
+    books: Option<Books>,
 }
 
 impl<'a> State<'a> {
@@ -46,6 +50,7 @@ impl<'a> State<'a> {
         reader: &'a ObjectReader,
         root: OwnedFd,
         new: impl Iterator<Item = &'n Path>,
+        ledger: Option<Ledger>,
     ) -> Self {
         let mut state = Self {
             base,
@@ -57,6 +62,7 @@ impl<'a> State<'a> {
             names: HashMap::new(),
             attributes: HashMap::new(),
             temporary: HashSet::new(),
+            books: ledger.map(Books::new),
         };
         for path in new.filter_map(|path| path.strip_prefix("/").ok()?.to_str()) {
             state.distrust(path);
@@ -207,6 +213,18 @@ impl<'a> State<'a> {
             Entry::Node(node) => hasher.update(format!("node {node:?}").as_bytes()),
         }
         Ok(hasher.finish())
+    }
+
+    /// The digest of what the package database says to one who asks for this; of nothing where it is not there.
+    pub fn said(&mut self, asked: &Asked) -> Result<Sha256> {
+        let Some(ledger) = self.books.as_ref().map(|books| books.ledger) else { return Ok(nothing()) };
+        let Some(file) = object(&self.entry(ledger.file)?) else { return Ok(nothing()) };
+        let mut files = vec![file];
+        let numbers = self.entries(ledger.corrections)?.into_keys();
+        for name in numbers.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+            files.extend(object(&self.entry(&format!("{}/{name}", ledger.corrections))?));
+        }
+        self.books.as_mut().map_or(Ok(nothing()), |books| books.identity(&files, asked, self.reader))
     }
 
     fn attributes_of(&mut self, leaf: Sha256) -> Result<(Sha256, u32)> {

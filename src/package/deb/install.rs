@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use super::control::Stanza;
 use super::database;
 use super::failure;
+use super::ledger::LEDGER;
 use super::plan::{self, Call, Order};
 use super::preinst::preinst;
 use super::relation::{self, Relation};
@@ -14,8 +15,8 @@ use super::residue::RESIDUE;
 use super::triggers;
 use crate::error::Hint;
 use crate::package::{
-    Act, DatabaseFile, Diversion, Installation, MemberKind, Part, Planner, ReadFile, Residue, Round, Script, Told,
-    Unpacked,
+    Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planner, ReadFile, Residue, Round, Script,
+    Told, Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
@@ -314,6 +315,10 @@ impl Installation for Deb {
 
     fn script_runner(&self) -> &'static str {
         DPKG
+    }
+
+    fn ledger(&self) -> Option<Ledger> {
+        Some(LEDGER)
     }
 
     fn script_of(&self, environment: &BTreeMap<String, String>) -> Option<String> {

@@ -7,6 +7,7 @@ mod database;
 mod failure;
 pub mod install;
 mod keystore;
+mod ledger;
 mod plan;
 mod preinst;
 pub mod relation;

@@ -78,6 +78,25 @@ pub struct Touch {
     pub changes: bool,
     /// Whether it goes by another name then.
     pub moves: bool,
+    /// Who does it, while it waits.
+    pub process: Process,
+}
+
+/// A process of the sandbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Process(u32);
+
+impl Process {
+    /// The program that it runs, relative to the root, and its arguments, that of its name first.
+    pub fn program(self) -> Option<(String, Vec<String>)> {
+        let arguments = std::fs::read(format!("/proc/{}/cmdline", self.0)).ok()?;
+        let arguments = String::from_utf8(arguments).ok()?;
+        let arguments = arguments.strip_suffix('\0')?.split('\0').map(str::to_owned).collect();
+        match names::program(self.0) {
+            Opened::File(path) => Some((path, arguments)),
+            Opened::Outside(_) | Opened::Nameless => None,
+        }
+    }
 }
 
 /// Tells an observer of a plan's steps, of which process 1 tells by `socket`, until it has ended. What the observer fails at
@@ -246,32 +265,34 @@ impl Observation<'_> {
             // What the kernel shows, a pipe, or a file without a name; where it is given one, that is told of, too.
             Opened::Outside(_) | Opened::Nameless if name.is_empty() => Some(()),
             Opened::Nameless => None,
-            Opened::Outside(folder) => self.understand(String::new(), &format!("/{folder}/{name}"), follow, deed),
-            Opened::File(folder) => self.understand(folder, &name, follow, deed),
+            Opened::Outside(folder) => {
+                self.understand(process, String::new(), &format!("/{folder}/{name}"), follow, deed)
+            }
+            Opened::File(folder) => self.understand(process, folder, &name, follow, deed),
         }
     }
 
     /// Tells of a name from a folder of the root; none when it leads elsewhere.
-    fn understand(&mut self, folder: String, name: &str, follow: bool, deed: Deed) -> Option<()> {
+    fn understand(&mut self, process: u32, folder: String, name: &str, follow: bool, deed: Deed) -> Option<()> {
         if deed == Deed::Execute {
-            return self.execute(folder, name, follow);
+            return self.execute(process, folder, name, follow);
         }
         if name.is_empty() {
-            self.pass(folder, deed);
+            self.pass(process, folder, deed);
         } else if let Some(meaning) = self.names.resolve(&folder, name, follow).ok()? {
-            self.pass_meaning(meaning, deed);
+            self.pass_meaning(process, meaning, deed);
         }
         Some(())
     }
 
     /// A program, and what runs it.
-    fn execute(&mut self, mut folder: String, name: &str, mut follow: bool) -> Option<()> {
+    fn execute(&mut self, process: u32, mut folder: String, name: &str, mut follow: bool) -> Option<()> {
         let mut name = name.to_owned();
         // Scripts may be run by scripts, so often (`bprm_execve` in Linux).
         for _ in 0..5 {
             let Some(meaning) = self.names.resolve(&folder, &name, follow).ok()? else { break };
             let path = meaning.path.clone();
-            self.pass_meaning(meaning, Deed::Execute);
+            self.pass_meaning(process, meaning, Deed::Execute);
             match names::interpreter(&self.root, &path) {
                 Some(interpreter) => (folder, name, follow) = (String::new(), interpreter, true),
                 None => break,
@@ -280,19 +301,21 @@ impl Observation<'_> {
         Some(())
     }
 
-    fn pass_meaning(&mut self, meaning: names::Meaning, deed: Deed) {
-        let known = |need: Need| move |path: String| Touch { path, need, changes: false, moves: false };
+    fn pass_meaning(&mut self, process: u32, meaning: names::Meaning, deed: Deed) {
+        let by = Process(process);
+        let known = |need: Need| move |path: String| Touch { path, need, changes: false, moves: false, process: by };
         meaning.links.into_iter().map(known(Need::Content)).for_each(|touch| self.observer.touch(&touch));
         meaning.stopped.into_iter().map(known(Need::Kind)).for_each(|touch| self.observer.touch(&touch));
-        self.pass(meaning.path, deed);
+        self.pass(process, meaning.path, deed);
     }
 
-    fn pass(&mut self, path: String, deed: Deed) {
+    fn pass(&mut self, process: u32, path: String, deed: Deed) {
         let need = need(deed);
         if changes(deed) {
             self.names.changed(&path);
         }
-        self.observer.touch(&Touch { path, need, changes: changes(deed), moves: deed == Deed::Move });
+        let (changes, moves, process) = (changes(deed), deed == Deed::Move, Process(process));
+        self.observer.touch(&Touch { path, need, changes, moves, process });
     }
 }
 

@@ -117,6 +117,22 @@ pub(super) fn begins(process: u32, folder: Option<i32>, name: String) -> (Opened
     }
 }
 
+/// The program that a process runs.
+pub(super) fn program(process: u32) -> Opened {
+    at(&format!("/proc/{process}/exe"))
+}
+
+/// What the kernel says that a link of /proc leads to.
+fn at(link: &str) -> Opened {
+    let target = fs::read_link(link).unwrap_or_default();
+    match target.strip_prefix(mounts::ROOT).ok().and_then(Path::to_str) {
+        Some(target) if is_outside(target) => Opened::Outside(target.to_owned()),
+        // The kernel says so of what has no name any more.
+        Some(target) if !target.ends_with(" (deleted)") => Opened::File(target.to_owned()),
+        _ => Opened::Nameless,
+    }
+}
+
 impl Names {
     pub fn new(root: OwnedFd) -> Self {
         Self { root, folders: HashMap::new(), involved: HashSet::new() }
@@ -128,13 +144,7 @@ impl Names {
             Some(descriptor) => format!("/proc/{process}/fd/{descriptor}"),
             None => format!("/proc/{process}/cwd"),
         };
-        let target = fs::read_link(link).unwrap_or_default();
-        match target.strip_prefix(mounts::ROOT).ok().and_then(Path::to_str) {
-            Some(target) if is_outside(target) => Opened::Outside(target.to_owned()),
-            // The kernel says so of what has no name any more.
-            Some(target) if !target.ends_with(" (deleted)") => Opened::File(target.to_owned()),
-            _ => Opened::Nameless,
-        }
+        at(&link)
     }
 
     /// To be told when anything may have come to mean something else.
