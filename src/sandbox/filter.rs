@@ -25,10 +25,11 @@ const ARCHITECTURES: &[(u32, u32, Option<u32>)] = &[
     (0x8000_0016, 359, Some(102)),    // s390x
 ];
 
-/// Where `struct seccomp_data` has the number, the architecture, and the low half of the first argument.
+/// Where `struct seccomp_data` has the number, the architecture, and the low halves of the first argument and of the fourth.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const ARGUMENT: u32 = if cfg!(target_endian = "big") { 20 } else { 16 };
+const FOURTH: u32 = ARGUMENT + 24;
 
 /// Refuses the calls to this process and all that it starts; it needs `CAP_SYS_ADMIN` in its namespace.
 pub(super) fn refuse() -> Result<()> {
@@ -65,12 +66,16 @@ pub(super) fn audit_architecture() -> Option<u32> {
     }
 }
 
-/// The calls of these numbers, all from the number `unknown` on, which those of x32 are, and all of other architectures than
-/// this one.
+/// The calls of these numbers, but for `newfstatat` as glibc's fstat(3) makes it; all from the number `unknown` on, which those
+/// of x32 are; and all of other architectures than this one.
+///
+/// What fstat(3) tells of an open file has been known since it was opened. A name with these very flags would pass unseen.
 pub(super) fn listening(architecture: u32, numbers: &[u32], unknown: u32) -> Vec<sock_filter> {
     let count = numbers.len() as u8;
-    let mut program = vec![load(ARCHITECTURE), jump(architecture, 0, count + 3), load(NUMBER)];
-    program.push(sock_filter { jt: count + 1, ..statement(BPF_JMP | BPF_JGE | BPF_K, unknown) });
+    let mut program = vec![load(ARCHITECTURE), jump(architecture, 0, count + 7), load(NUMBER)];
+    program.push(sock_filter { jt: count + 5, ..statement(BPF_JMP | BPF_JGE | BPF_K, unknown) });
+    program.push(unless(libc::SYS_newfstatat as u32, 3));
+    program.extend([load(FOURTH), jump(libc::AT_EMPTY_PATH.cast_unsigned(), count + 1, 0), load(NUMBER)]);
     program.extend(numbers.iter().zip((1..=count).rev()).map(|(number, ahead)| jump(*number, ahead, 0)));
     program.push(statement(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW));
     program.push(statement(BPF_RET | BPF_K, libc::SECCOMP_RET_USER_NOTIF));
@@ -125,7 +130,7 @@ fn unless(value: u32, over: u8) -> sock_filter {
 mod tests {
     use super::*;
 
-    /// What the kernel would do.
+    /// What the kernel would do, with this argument wherever one is looked at.
     fn run(program: &[sock_filter], architecture: u32, number: u32, argument: u32) -> u32 {
         let (mut at, mut value) = (0, 0);
         loop {
@@ -178,5 +183,12 @@ mod tests {
         assert!([10, 69, 470, 0x4000_0000, 0x4000_0009].into_iter().all(|number| told(0xc000_003e, number)));
         assert!([0, 9, 70, 469].into_iter().all(|number| !told(0xc000_003e, number)));
         assert!(told(0x4000_0003, 9));
+        let fstatat = libc::SYS_newfstatat as u32;
+        let program = listening(0xc000_003e, &[10, fstatat, 300], 470);
+        let told = |number, flags| run(&program, 0xc000_003e, number, flags) == libc::SECCOMP_RET_USER_NOTIF;
+        let (empty, nofollow) = (libc::AT_EMPTY_PATH.cast_unsigned(), libc::AT_SYMLINK_NOFOLLOW.cast_unsigned());
+        assert!(!told(fstatat, empty));
+        assert!(told(fstatat, 0) && told(fstatat, nofollow) && told(fstatat, empty | nofollow));
+        assert!(told(10, empty) && told(300, empty) && told(470, empty) && !told(11, empty));
     }
 }

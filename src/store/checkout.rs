@@ -75,6 +75,17 @@ impl<'a> Layers<'a> {
     }
 }
 
+/// Removes a folder that nothing else uses, with all threads: removing a checkout takes as long as making it.
+pub(super) fn remove(folder: &Path) -> std::io::Result<()> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() { folders.push(entry.path()) } else { fs::remove_file(entry.path())? }
+    }
+    folders.par_iter().try_for_each(|folder| remove(folder))?;
+    fs::remove_dir(folder)
+}
+
 /// What makes the directory `new` of the directory `old` where `target` lies above it.
 fn write_difference(objects: Objects<'_>, old: &Directory, new: &Directory, target: &Path) -> Result<()> {
     rustix::fs::mkdirat(CWD, target, Mode::from_raw_mode(0o700))?;

@@ -140,7 +140,7 @@ impl Store {
     /// Removes a folder of this run in the background; it is gone when the store is closed.
     pub fn discard(&self, folder: PathBuf) {
         // What is left in case of an error goes with the run's folder.
-        self.removals.borrow_mut().push(std::thread::spawn(move || drop(fs::remove_dir_all(folder))));
+        self.removals.borrow_mut().push(std::thread::spawn(move || drop(checkout::remove(&folder))));
     }
 
     /// The store's folder, absolute.

@@ -199,3 +199,33 @@ fn what_scripts_do_not_read_has_a_part_in_what_they_do() {
     assert!(said.stderr.contains("all scripts run: cannot do what a script did before: cannot write /var/lib/early"));
     assert_eq!(said.result(), before);
 }
+
+/// Packages whose scripts ask dpkg's database.
+fn asking() -> Vec<Deb> {
+    let version = r"dpkg-query --show --showformat='${Version} ${Status}\n'";
+    vec![
+        telling("absent", &format!("{version} newcomer > /var/lib/absent 2>&1 || true\n")),
+        telling("asker", &format!("{version} eels > /var/lib/asker\n")).depends("eels"),
+        telling("diverter", "dpkg-divert --package diverter --rename --divert /usr/share/far --add /usr/share/near\n"),
+        telling("files", "dpkg --listfiles eels > /var/lib/files\n").depends("eels"),
+        telling("finder", "dpkg --search '/usr/share/eels/*' > /var/lib/finder\n").depends("eels"),
+        telling("other", &format!("{version} loner 'base-fil*' > /var/lib/other\n")).depends("loner"),
+        telling("single", &format!("{version} loner > /var/lib/single\n")).depends("loner"),
+        telling("whole", "grep ^Version: /var/lib/dpkg/status > /var/lib/whole\n"),
+        Deb::new("loner", "1.0"),
+    ]
+}
+
+#[test]
+fn who_asks_for_a_package_has_seen_no_other() {
+    let Some(scene) = needs(fixture::cold()) else { return };
+    let data = |version: &str| eels(version).file("usr/share/eels/data", "");
+    build(&scene, asking(), data("1.0"));
+    assert_eq!(build(&scene, asking(), data("1.1")), ["asker", "files", "other", "whole"], "a version");
+    let more = data("1.1").file("usr/share/eels/more", "");
+    assert_eq!(build(&scene, asking(), more), ["files", "finder"], "a file");
+    let mut packages = asking();
+    packages.push(Deb::new("newcomer", "1.0"));
+    let more = data("1.1").file("usr/share/eels/more", "");
+    assert_eq!(build(&scene, packages, more), ["absent", "finder", "other", "whole"], "a package");
+}

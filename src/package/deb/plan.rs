@@ -54,9 +54,11 @@ done
 say() { sed 's/ /\n/g; s/$/\n/' told; }
 plan $essential
 say
+files=
 while read -r line; do
-    case $line in *' --unpack --auto-deconfigure '*) cat ${line##* --auto-deconfigure } >> status ;; esac
+    case $line in *' --unpack --auto-deconfigure '*) files="$files ${line##* --auto-deconfigure }" ;; esac
 done < told
+cat /dev/null $files > status
 printf 'then\n\n'
 plan "$@"
 say
