@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Sha256;
-
 /// A database that programs read whole, whatever they are asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Ledger {
@@ -17,12 +15,14 @@ pub struct Ledger {
     pub asked: fn(&str, &[String]) -> Option<Vec<Asked>>,
     /// What one of the files says, in its order; none when it is damaged.
     pub read: fn(&[u8]) -> Option<Vec<Said>>,
+    /// Whether what is said of a package mentions a name. Who asks for one that is no package's can learn that it is mentioned.
+    pub mentions: fn(&str, &str) -> bool,
 }
 
 /// A part of a [`Ledger`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Asked {
-    /// All that it says of the packages of this name.
+    /// All that it says of the packages of this name, or else of those that mention it.
     Package(String),
     /// Which packages have files, and in which order it names them.
     Installed,
@@ -37,8 +37,8 @@ pub struct Said {
     pub architecture: String,
     /// Whether files of it are there.
     pub installed: bool,
-    /// The digest of all that is said.
-    pub digest: Sha256,
+    /// All that is said.
+    pub text: String,
 }
 
 impl Ledger {

@@ -224,8 +224,9 @@ fn who_asks_for_a_package_has_seen_no_other() {
     assert_eq!(build(&scene, asking(), data("1.1")), ["asker", "files", "other", "whole"], "a version");
     let more = data("1.1").file("usr/share/eels/more", "");
     assert_eq!(build(&scene, asking(), more), ["files", "finder"], "a file");
+    let mentioned = || data("1.1").file("usr/share/eels/more", "").field("Suggests", "newcomer");
+    assert_eq!(build(&scene, asking(), mentioned()), ["absent", "asker", "files", "other", "whole"], "a mention");
     let mut packages = asking();
     packages.push(Deb::new("newcomer", "1.0"));
-    let more = data("1.1").file("usr/share/eels/more", "");
-    assert_eq!(build(&scene, packages, more), ["absent", "finder", "other", "whole"], "a package");
+    assert_eq!(build(&scene, packages, mentioned()), ["absent", "finder", "other", "whole"], "a package");
 }

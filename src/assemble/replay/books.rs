@@ -36,8 +36,13 @@ impl Books {
         let mut hasher = Hasher::default();
         match asked {
             Asked::Package(name) => {
-                let packages = self.named.get(name).into_iter().flatten();
-                packages.for_each(|index| hasher.update(self.said[*index].digest.as_bytes()));
+                let named = self.named.get(name);
+                let mentions = |said: &&Said| named.is_none() && (self.ledger.mentions)(&said.text, name);
+                let packages = named.into_iter().flatten().map(|index| &self.said[*index]);
+                for Said { text, .. } in packages.chain(self.said.iter().filter(mentions)) {
+                    hasher.update(&(text.len() as u64).to_be_bytes());
+                    hasher.update(text.as_bytes());
+                }
             }
             Asked::Installed => {
                 for Said { name, architecture, .. } in self.said.iter().filter(|said| said.installed) {

@@ -1,13 +1,12 @@
 //! dpkg's status file, and what its programs take of it (dpkg(1), FILES; dpkg-query(1); dpkg-divert(1)).
 
 use super::control::Stanza;
-use crate::digest::Sha256;
 use crate::package::{Asked, Ledger, Said};
 
 /// dpkg notes in files of the folder what became of a package, until it writes the status file anew (`modstatdb_note` in
 /// dpkg's sources).
 pub(super) const LEDGER: Ledger =
-    Ledger { file: "var/lib/dpkg/status", corrections: "var/lib/dpkg/updates", asked, read };
+    Ledger { file: "var/lib/dpkg/status", corrections: "var/lib/dpkg/updates", asked, read, mentions };
 
 /// The state of a package of which dpkg has no list of files, dpkg(1).
 const WITHOUT_FILES: &str = "not-installed";
@@ -28,10 +27,20 @@ fn read(text: &[u8]) -> Option<Vec<Said>> {
             name: name?.to_owned(),
             architecture: architecture.to_owned(),
             installed: state != WITHOUT_FILES,
-            digest: Sha256::of(stanza.as_str().trim_end().as_bytes()),
+            text: stanza.as_str().trim_end().to_owned(),
         })
     };
     Stanza::all(std::str::from_utf8(text).ok()?).map(said).collect()
+}
+
+/// dpkg knows of packages that relations of others name (`pkg_hash_find_set` in dpkg's sources), and tells that it does.
+fn mentions(text: &str, name: &str) -> bool {
+    let part_of_name = |byte: Option<&u8>| byte.is_some_and(|byte| is_of_name(*byte));
+    let bytes = text.as_bytes();
+    memchr::memmem::find_iter(bytes, name).any(|at| {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+        !part_of_name(before) && !part_of_name(bytes.get(at + name.len()))
+    })
 }
 
 fn asked(program: &str, arguments: &[String]) -> Option<Vec<Asked>> {
@@ -111,8 +120,12 @@ fn asked_by_divert(arguments: &[&str]) -> Option<Vec<Asked>> {
 /// The package of a name that may have an architecture, where it is no pattern.
 fn package(name: &str) -> Option<Asked> {
     let name = name.split(':').next()?;
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
-    (!name.is_empty() && name.bytes().all(plain)).then(|| Asked::Package(name.to_owned()))
+    (!name.is_empty() && name.bytes().all(is_of_name)).then(|| Asked::Package(name.to_owned()))
+}
+
+/// Whether names of packages have this character (Debian Policy 5.6.1).
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
 }
 
 #[cfg(test)]
@@ -157,8 +170,11 @@ mod tests {
         let said = read(text).unwrap();
         let short: Vec<_> = said.iter().map(|s| (s.name.as_str(), s.architecture.as_str(), s.installed)).collect();
         assert_eq!(short, [("a", "amd64", true), ("b", "all", false)]);
-        assert_ne!(said[0].digest, said[1].digest);
+        assert!(said[1].text.ends_with("Version: 1"));
         assert_eq!(read(b"Package: a\n\n"), None, "no state");
         assert_eq!(read(b""), Some(Vec::new()));
+        let said = "Package: c\nDepends: a (>= 1), xb|b-c, d";
+        assert!(["a", "b-c", "d"].iter().all(|name| mentions(said, name)));
+        assert!(!["b", "xb-", "e"].iter().any(|name| mentions(said, name)));
     }
 }
