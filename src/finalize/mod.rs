@@ -92,10 +92,10 @@ pub fn run(
     let temporary = RunFolder::new(folder, ".compose-")?;
     let file = temporary.path().join("output");
     let options = &request.manifest.image;
-    let mut hashes = Hashes::new();
+    let mut written = Hashes::new();
     match format {
-        OutputFormat::RootImg => hashes = image::write(request, read_tree(request, tree)?, identity, &file)?,
-        OutputFormat::PrivateImg => hashes = volumes::write_private(request, options.private, identity, &file)?,
+        OutputFormat::RootImg => written = image::write(request, read_tree(request, tree)?, identity, &file)?,
+        OutputFormat::PrivateImg => written = volumes::write_private(request, options.private, identity, &file)?,
         OutputFormat::SwapImg => volumes::write_swap(options.swap, identity, &file)?,
         OutputFormat::Erofs => packed::write_erofs(request, read_tree(request, tree)?, identity, &file)?,
         OutputFormat::Squashfs => packed::write_squashfs(request, read_tree(request, tree)?, &file)?,
@@ -113,7 +113,7 @@ pub fn run(
         }
         _ => {
             let sealed =
-                File::options().read(true).write(true).open(&file).and_then(|file| verity::seal(&file, &hashes));
+                File::options().read(true).write(true).open(&file).and_then(|file| verity::seal(&file, &written));
             FileDigest::Verity(sealed.with_context(|| format!("cannot read {}", place.path.display()))?.0)
         }
     };

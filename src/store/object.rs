@@ -113,6 +113,11 @@ impl ObjectReader {
         fs::read(&path).with_context(|| format!("cannot read the object {}", path.display()))
     }
 
+    /// What the file system says of an object.
+    pub fn metadata(&self, object: Sha256) -> std::io::Result<fs::Metadata> {
+        fs::symlink_metadata(self.path(object))
+    }
+
     /// Owner, mode and extended attributes of an object, as its file has them.
     pub fn attributes(&self, object: Sha256) -> Result<Attributes> {
         let path = self.path(object);

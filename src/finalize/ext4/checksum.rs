@@ -31,3 +31,15 @@ impl Seed {
 pub(super) fn put<const N: usize>(structure: &mut [u8], at: usize, bytes: [u8; N]) {
     structure[at..at + N].copy_from_slice(&bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_raw_and_go_on() {
+        // The catalogue's CRC-32/ISCSI of these digits is 0xe3069283, which has the inversion.
+        assert_eq!(crc32c(!0, b"123456789"), !0xe306_9283);
+        assert_eq!(crc32c(crc32c(!0, b"1234"), b"56789"), !0xe306_9283);
+    }
+}

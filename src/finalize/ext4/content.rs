@@ -114,7 +114,9 @@ pub(super) fn of<'a>(reader: &ObjectReader, tree: &'a Tree, seed: [u32; 4]) -> R
     let kinds: Vec<u8> = items.iter().map(Item::kind).collect();
     items.par_iter_mut().for_each(|item| {
         if let Kind::Directory { names, .. } = &mut item.kind {
-            names.iter_mut().for_each(|name| name.kind = kinds[name.item]);
+            for name in names {
+                name.kind = kinds[name.item];
+            }
         }
     });
     Ok(items)
@@ -172,33 +174,36 @@ fn data_of(reader: &ObjectReader, leaf: Leaf, size: u64) -> Result<Vec<(u64, u64
 }
 
 fn find_data(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    let mut at = 0;
-    while at < size {
-        // Holes of the store's file are zeros; others are found by looking.
-        let start = match seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start / BLOCK,
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(e) => return Err(e.into()),
-        };
-        at = seek(file, SeekFrom::Hole(start * BLOCK))?.max(start * BLOCK + BLOCK);
-        for block in start..at.min(size).div_ceil(BLOCK) {
-            if is_zero(file, block, size)? {
-                continue;
-            }
-            match runs.last_mut() {
-                Some((first, count)) if block < *first + *count => {}
-                Some((first, count)) if block - (*first + *count) < HOLE => *count = block + 1 - *first,
-                None if block < HOLE => runs.push((0, block + 1)),
-                _ => runs.push((block, 1)),
-            }
-        }
-    }
     let blocks = size.div_ceil(BLOCK);
-    if let Some((first, count)) = runs.last_mut()
-        && blocks - (*first + *count) < HOLE
-    {
-        *count = blocks - *first;
+    let (mut runs, mut start, mut at) = (Vec::new(), 0, 0);
+    // Zeros of that length have a block whose number is a multiple of it.
+    while at < blocks {
+        if !is_zero(file, at, size)? {
+            at += HOLE;
+            continue;
+        }
+        let (mut first, mut end) = (at, at + 1);
+        while first > start && is_zero(file, first - 1, size)? {
+            first -= 1;
+        }
+        while end < blocks && is_zero(file, end, size)? {
+            // Holes of the store's file are zeros, and need not be read.
+            end = match seek(file, SeekFrom::Data((end + 1) * BLOCK)) {
+                Ok(data) => (data / BLOCK).clamp(end + 1, blocks),
+                Err(rustix::io::Errno::NXIO) => blocks,
+                Err(e) => return Err(e.into()),
+            };
+        }
+        if end - first >= HOLE {
+            if first > start {
+                runs.push((start, first - start));
+            }
+            start = end;
+        }
+        at = end.next_multiple_of(HOLE);
+    }
+    if start < blocks {
+        runs.push((start, blocks - start));
     }
     Ok(runs)
 }
@@ -214,4 +219,54 @@ fn is_zero(file: &File, block: u64, size: u64) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of blocks that are zeros or not, and a last one of a few bytes.
+    fn runs(blocks: &[bool], with_holes: bool) -> Vec<(u64, u64)> {
+        let file = tempfile::tempfile().unwrap();
+        let size = blocks.len() as u64 * BLOCK - 4000;
+        file.set_len(size).unwrap();
+        for (number, has_data) in (0..).zip(blocks) {
+            let mut block = [0; BLOCK as usize];
+            if *has_data {
+                block[90] = 1;
+            }
+            if *has_data || !with_holes {
+                file.write_all_at(&block[..(size - number * BLOCK).min(BLOCK) as usize], number * BLOCK).unwrap();
+            }
+        }
+        find_data(&file, size).unwrap()
+    }
+
+    #[test]
+    fn long_zeros_alone_are_holes_however_the_file_is_stored() {
+        let mut draw = 1_u32;
+        for case in 0..60 {
+            let mut blocks = Vec::new();
+            while blocks.len() < 20 + 4 * case {
+                draw = draw.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let count = 1 + (draw >> 20) as usize % 24;
+                blocks.extend(std::iter::repeat_n(draw >> 31 == 1, count));
+            }
+            let mut expected: Vec<(u64, u64)> = Vec::new();
+            let mut at = 0;
+            for run in blocks.chunk_by(|a, b| a == b) {
+                let length = run.len() as u64;
+                if run[0] || length < HOLE {
+                    match expected.last_mut() {
+                        Some((first, count)) if *first + *count == at => *count += length,
+                        _ => expected.push((at, length)),
+                    }
+                }
+                at += length;
+            }
+            for with_holes in [false, true] {
+                assert_eq!(runs(&blocks, with_holes), expected, "{blocks:?}");
+            }
+        }
+    }
 }

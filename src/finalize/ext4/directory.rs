@@ -27,7 +27,7 @@ const HALF_MD4: u8 = 1;
 /// A name in a directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Name<'a> {
-    pub(super) name: &'a str,
+    pub(super) text: &'a str,
     /// What it names, by its place among all items.
     pub(super) item: usize,
     /// The type of what it names, as `ftype` has it.
@@ -36,7 +36,7 @@ pub(super) struct Name<'a> {
 
 impl Name<'_> {
     fn size(&self) -> usize {
-        (8 + self.name.len()).next_multiple_of(4)
+        (8 + self.text.len()).next_multiple_of(4)
     }
 }
 
@@ -57,7 +57,7 @@ impl Packed {
         }
         let mut order = Vec::with_capacity(names.len());
         for (i, name) in names.iter().enumerate() {
-            let (major, minor) = hash::hash(name.name.as_bytes(), seed);
+            let (major, minor) = hash::hash(name.text.as_bytes(), seed);
             order.push((major, minor, u32::try_from(i)?));
         }
         order.sort_unstable();
@@ -104,7 +104,7 @@ impl Packed {
         let blocks = self.blocks().max(least) as usize;
         let mut bytes = vec![0; blocks * BLOCK as usize];
         let mut parts = bytes.chunks_exact_mut(BLOCK as usize);
-        let dots = [(".", own), ("..", parent)].map(|(name, item)| Name { name, item, kind: DIRECTORY });
+        let dots = [(".", own), ("..", parent)].map(|(text, item)| Name { text, item, kind: DIRECTORY });
         if self.is_tree() {
             self.encode_index(&dots, &mut parts, number, seed);
             for (leaf, block) in self.leaves.iter().zip(parts.by_ref()) {
@@ -191,7 +191,7 @@ fn encode_names<'a>(
 fn encode_name(name: Name<'_>, place: &mut [u8], size: usize, number: &dyn Fn(usize) -> u32) {
     put(place, 0, number(name.item).to_le_bytes());
     put(place, 4, (size as u16).to_le_bytes());
-    place[6] = name.name.len() as u8;
+    place[6] = name.text.len() as u8;
     place[7] = name.kind;
-    place[8..8 + name.name.len()].copy_from_slice(name.name.as_bytes());
+    place[8..8 + name.text.len()].copy_from_slice(name.text.as_bytes());
 }

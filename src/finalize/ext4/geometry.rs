@@ -227,3 +227,31 @@ pub(super) fn joined(ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     }
     joined
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_in_few_groups() {
+        let groups: Vec<u64> = (0..400).filter(|group| has_super(*group)).collect();
+        assert_eq!(groups, [0, 1, 3, 5, 7, 9, 25, 27, 49, 81, 125, 243, 343]);
+    }
+
+    #[test]
+    fn structures_never_overlap_and_leave_the_rest() {
+        let sizes = (0..300).map(|mib| mib << 20).chain((1..16).map(|shift| (1 << 44) >> shift)).chain([1 << 44]);
+        for size in sizes {
+            for inodes in [None, Some(3), Some(200_000)] {
+                let Some(geometry) = Geometry::new(size, inodes) else { continue };
+                let own: u64 = geometry.used.iter().map(|used| used.end - used.start).sum();
+                let copies = geometry.copies().count() as u64 * geometry.copy();
+                assert_eq!(own, copies + geometry.groups * (2 + geometry.table()), "{size} {inodes:?}");
+                let free: u64 = (0..geometry.groups).map(|group| geometry.free_of(&geometry.used, group)).sum();
+                assert_eq!(own + free, geometry.blocks, "{size} {inodes:?}");
+            }
+        }
+        assert_eq!(Geometry::new(0, None), None);
+        assert_eq!(Geometry::new(4096, None), None);
+    }
+}

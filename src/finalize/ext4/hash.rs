@@ -38,7 +38,7 @@ fn words(rest: &[u8]) -> [u32; 8] {
     let fill = (length | length << 8) | (length | length << 8) << 16;
     std::array::from_fn(|i| {
         let word = rest.iter().take(PART).skip(4 * i).take(4);
-        word.fold(fill, |value, byte| (i32::from(*byte as i8) as u32).wrapping_add(value << 8))
+        word.fold(fill, |value, byte| i32::from(byte.cast_signed()).cast_unsigned().wrapping_add(value << 8))
     })
 }
 

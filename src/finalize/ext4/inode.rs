@@ -104,7 +104,7 @@ fn seal(bytes: &mut [u8; INODE as usize], number: u32, seed: Seed) {
 fn time_of(time: i64) -> ([u8; 4], [u8; 4]) {
     let time = time.clamp(-(1 << 31), (3 << 32) + (1 << 31) - 1);
     let low = time as i32;
-    (low.to_le_bytes(), (((time - i64::from(low)) >> 32) as u32).to_le_bytes())
+    (low.to_le_bytes(), (((time - i64::from(low)) >> 32) as i32).to_le_bytes())
 }
 
 /// The number of a device: in 16 bits where that is enough, else in 32.
@@ -116,4 +116,31 @@ pub(super) fn device((major, minor): (u32, u32)) -> [u8; 60] {
         put(&mut map, 4, (minor & 0xff | major << 8 | (minor & !0xff) << 12).to_le_bytes());
     }
     map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of Documentation/filesystems/ext4/inodes.rst, "Inode Timestamps".
+    #[test]
+    fn times_reach_from_1901_to_2446() {
+        for (time, low, epoch) in [
+            (-0x8000_0000, 0x8000_0000_u32, 0_u32),
+            (-1, 0xffff_ffff, 0),
+            (0x7fff_ffff, 0x7fff_ffff, 0),
+            (0x8000_0000, 0x8000_0000, 1),
+            (0x1_7fff_ffff, 0x7fff_ffff, 1),
+            (0x3_7fff_ffff, 0x7fff_ffff, 3),
+            (i64::MAX, 0x7fff_ffff, 3),
+        ] {
+            assert_eq!(time_of(time), (low.to_le_bytes(), epoch.to_le_bytes()), "{time:#x}");
+        }
+    }
+
+    #[test]
+    fn devices_have_the_numbers_that_linux_gives_them() {
+        assert_eq!(device((1, 3))[..8], [3, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(device((259, 70_000))[..8], [0, 0, 0, 0, 0x70, 0x03, 0x11, 0x11]);
+    }
 }

@@ -193,7 +193,7 @@ impl Free {
     /// All that is not free.
     fn taken(self) -> Vec<Range<u64>> {
         let rest = self.used.into_iter().filter(|used| used.end > self.at);
-        joined([0..self.at].into_iter().chain(rest.map(|used| used.start.max(self.at)..used.end)).collect())
+        joined(std::iter::once(0..self.at).chain(rest.map(|used| used.start.max(self.at)..used.end)).collect())
     }
 }
 
@@ -212,7 +212,7 @@ pub(super) fn bitmap(taken: &[Range<u64>], group: Range<u64>) -> Vec<u8> {
 pub(super) fn set(bits: &mut [u8], range: Range<u64>) {
     let mut at = range.start;
     while at < range.end {
-        if at % 8 == 0 && range.end - at >= 8 {
+        if at.is_multiple_of(8) && range.end - at >= 8 {
             bits[(at / 8) as usize] = 0xff;
             at += 8;
         } else {
@@ -227,4 +227,29 @@ pub(super) fn wanted(bytes: u64, files: u64) -> Option<u64> {
     /// mke2fs's own ratio for volumes that are not small.
     const BYTES_PER_INODE: u64 = 16384;
     Some(files + files / 2).filter(|wanted| *wanted > bytes / BYTES_PER_INODE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_lies_around_what_is_used() {
+        let mut free = Free { used: vec![0..3, 5..6, 40..41], next: 0, at: 0, end: 50 };
+        assert_eq!(free.take(3), Some(vec![3..5, 6..7]));
+        let far = free.take_far(38, 4).unwrap();
+        let places: Vec<(u32, u64, u32)> = far.extents.iter().map(|e| (e.logical, e.physical, e.blocks)).collect();
+        assert_eq!(places, [(0, 38, 2), (2, 41, 2)]);
+        let mut rest = Free { used: free.used.clone(), ..free };
+        assert_eq!(rest.take(32), Some(vec![7..38, 43..44]));
+        assert_eq!(rest.take(7), None);
+        assert_eq!(free.taken(), [0..7, 38..43]);
+    }
+
+    #[test]
+    fn bitmaps_have_a_bit_for_each_block() {
+        let bits = bitmap(&[0..3, GROUP + 9..GROUP + 26], GROUP..GROUP + 30);
+        assert_eq!(bits[..4], [0, 0xfe, 0xff, 0xc3]);
+        assert!(bits[4..].iter().all(|byte| *byte == 0xff));
+    }
 }

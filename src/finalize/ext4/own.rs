@@ -39,7 +39,7 @@ fn file() -> Inode<'static> {
     }
 }
 
-/// The inode that has the room for descriptors (Documentation/filesystems/ext4/special_inodes.rst), by numbers of blocks: the
+/// The inode that has the room for descriptors (`special_inodes.rst` among the documents), by numbers of blocks: the
 /// room beside the superblock as blocks of numbers, and in these that beside its copies.
 pub(super) fn resize_inode(layout: &Layout) -> Inode<'static> {
     let geometry = &layout.geometry;

@@ -1,4 +1,4 @@
-//! The superblock and the descriptors of groups (Documentation/filesystems/ext4/super.rst, group_descr.rst), with the features
+//! The superblock and the descriptors of groups (`super.rst` and `group_descr.rst` among the documents), with the features
 //! that mke2fs(8) 1.47 gives ext4.
 
 use super::checksum::{Seed, crc32c, put};

@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
                 }
                 _ => self.places[item].links += 1,
             }
-            self.names[index].push(Name { name, item, kind: 0 });
+            self.names[index].push(Name { text: name, item, kind: 0 });
         }
         Ok(below)
     }

@@ -46,7 +46,10 @@ impl Writer<'_> {
     /// Writes all of it.
     pub(super) fn write(&self) -> Result<()> {
         let (contents, rest) = rayon::join(
-            || self.parts().par_iter().try_for_each(|part| self.write_part(part)),
+            || {
+                let buffer = || vec![0; (PART * BLOCK) as usize];
+                self.parts().par_iter().try_for_each_init(buffer, |buffer, part| self.write_part(part, buffer))
+            },
             || self.write_own().context("cannot write the file system's own structures"),
         );
         contents.and(rest)
@@ -70,7 +73,7 @@ impl Writer<'_> {
                 let piece = Piece { item: index, leaf, size, extent };
                 match parts.last_mut() {
                     Some(part) if extent.physical == end && count + u64::from(extent.blocks) <= PART => {
-                        part.push(piece)
+                        part.push(piece);
                     }
                     _ => {
                         parts.push(vec![piece]);
@@ -84,21 +87,22 @@ impl Writer<'_> {
         parts
     }
 
-    fn write_part(&self, part: &[Piece]) -> Result<()> {
-        let blocks: u64 = part.iter().map(|piece| u64::from(piece.extent.blocks)).sum();
-        let mut bytes = vec![0; (blocks * BLOCK) as usize];
+    /// Writes a part through a buffer of [`PART`] blocks, whatever is in it.
+    fn write_part(&self, part: &[Piece], buffer: &mut [u8]) -> Result<()> {
         let mut at = 0;
         for piece in part {
             let start = u64::from(piece.extent.logical) * BLOCK;
-            let length = (u64::from(piece.extent.blocks) * BLOCK).min(piece.size - start) as usize;
-            let mut read = || self.reader.open(piece.leaf)?.read_exact_at(&mut bytes[at..at + length], start);
-            read().with_context(|| {
+            let room = u64::from(piece.extent.blocks) * BLOCK;
+            let (content, rest) = buffer[at..at + room as usize].split_at_mut(room.min(piece.size - start) as usize);
+            let read = self.reader.open(piece.leaf).and_then(|file| file.read_exact_at(content, start));
+            read.with_context(|| {
                 let path = path_of(piece.item, |i| (self.items[i].parent, self.items[i].name));
                 format!("cannot read the object {} of {path}, {} bytes", piece.leaf, piece.size)
             })?;
-            at += (u64::from(piece.extent.blocks) * BLOCK) as usize;
+            rest.fill(0);
+            at += room as usize;
         }
-        self.put(part[0].extent.physical, &bytes).context("cannot write the content of files")
+        self.put(part[0].extent.physical, &buffer[..at]).context("cannot write the content of files")
     }
 
     /// Writes all but the contents of files.
