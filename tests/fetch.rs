@@ -67,7 +67,7 @@ impl Scene {
             Options { attempts: 3, first_pause: Duration::from_millis(1), proxy: false, ..Options::default() };
         let arguments = MirrorMap::from([("debian".to_owned(), self.mirrors.clone())]);
         let context = Context {
-            client: &Client::new(options).unwrap(),
+            client: &Client::new(options),
             mirrors: &Mirrors { arguments, ..Mirrors::default() },
             archives: &[],
             store: &self.store(),

@@ -646,24 +646,21 @@ fn the_verdict_is_that_of_trying_all_sets() {
 }
 
 #[test]
-fn tools_come_with_root_img_alone() {
+fn tools_come_with_outputs_that_they_write() {
     let mut small = manifest(Base::None, &["a"]);
-    small.outputs = vec![OutputFormat::Tar, OutputFormat::RootImg];
-    let old = index("bookworm", &["a 1", "e2fsprogs 1.47.0-2", "libarchive13 3"]);
+    small.outputs = vec![OutputFormat::RootImg, OutputFormat::Erofs];
+    let old = index("bookworm", &["a 1", "erofs-utils 1.5-1"]);
     assert_eq!(
         chosen(&small, std::slice::from_ref(&old)),
-        "cannot resolve the tools of small for amd64: root.img is written by mke2fs, and older ones give different bytes \
-         on every run: no archive has `e2fsprogs (>= 1.47.2)`, found 1.47.0-2 (debian/bookworm/main)\n\
+        "cannot resolve the tools of small for amd64: its mkfs.erofs packs tar streams; older ones do not: no archive has \
+         `erofs-utils (>= 1.8)`, found 1.5-1 (debian/bookworm/main)\n\
          hint: name an archive that has it under `tools: archives:` in the manifest, in the form of `archives:`"
     );
-    let new = index(
-        "trixie",
-        &["e2fsprogs 1.47.2-3;Depends: libc6", "libarchive13t64 3", "libc6 2.41", "dpkg 1;Essential: yes"],
-    );
+    let new = index("trixie", &["erofs-utils 1.8.6-1;Depends: libc6", "libc6 2.41", "dpkg 1;Essential: yes"]);
     let lock = resolve::run(&small, &amd64(), &all_of(&[old, new]), &Previous::default()).unwrap();
     let names = |packages: &[compose::lock::Package]| packages.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&lock.packages), ["a"]);
-    assert_eq!(names(&lock.tools), ["e2fsprogs", "libarchive13t64", "libc6"]);
+    assert_eq!(names(&lock.tools), ["erofs-utils", "libc6"]);
 }
 
 #[test]

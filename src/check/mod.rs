@@ -9,6 +9,7 @@ mod secrets;
 mod subject;
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 use crate::arch::Architecture;
 use crate::manifest::Manifest;
@@ -86,14 +87,13 @@ pub fn run<'a>(
     manifest: &'a Manifest,
     architecture: &Architecture,
 ) -> Result<Vec<Finding<'a>>> {
-    let subject = Subject { reader, tree, manifest, architecture };
-    let mut findings = Vec::new();
-    for check in CHECKS {
+    let subject = Subject::new(reader, tree, manifest, architecture)?;
+    let find = |check: &'static Check| {
         let what = (check.find)(&subject).with_context(|| format!("the check {} cannot be made", check.name))?;
         let silenced = manifest.checks.iter().find(|(name, _)| name == check.name).map(|(_, reason)| reason.as_str());
-        if !what.is_empty() {
-            findings.push(Finding { check, what, silenced });
-        }
-    }
+        Ok(Finding { check, what, silenced })
+    };
+    let mut findings: Vec<Finding<'a>> = CHECKS.par_iter().map(find).collect::<Result<_>>()?;
+    findings.retain(|finding| !finding.what.is_empty());
     Ok(findings)
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::Result;
+use rayon::prelude::*;
 
 use super::fstab::check_fstab;
 use super::secrets::check_secrets;
+use super::subject::RegularFile;
 use super::{Check, Severity, Subject};
 use crate::finalize::{BESIDE_ROOT, OWN_KERNEL_ARCHITECTURE};
 use crate::manifest::Kernel;
@@ -131,15 +133,18 @@ fn has_module(folder: &Directory, name: &str) -> bool {
 
 /// Files that give who runs them another user, group or capability (capabilities(7)).
 fn check_set_id(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    subject.for_each_file(&mut |path, metadata| {
-        if metadata.mode() & 0o6000 != 0 {
-            found.push((path.to_owned(), format!("mode {:04o}", metadata.mode() & 0o7777)));
-        } else if subject.has_capabilities(path)? {
-            found.push((path.to_owned(), "capabilities".to_owned()));
-        }
-        Ok(())
-    })?;
+    let look = |file: &RegularFile| -> Result<Option<(String, String)>> {
+        let mode = file.metadata.mode();
+        Ok(if mode & 0o6000 != 0 {
+            Some((file.path.clone(), format!("mode {:04o}", mode & 0o7777)))
+        } else if subject.has_capabilities(file)? {
+            Some((file.path.clone(), "capabilities".to_owned()))
+        } else {
+            None
+        })
+    };
+    let found: Vec<(String, String)> =
+        subject.files().par_iter().filter_map(|file| look(file).transpose()).collect::<Result<_>>()?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
@@ -167,13 +172,8 @@ fn check_size(subject: &Subject<'_>) -> Result<Vec<String>> {
     let Some(size) = image.size.map(|size| size - if image.partitions { BESIDE_ROOT } else { 0 }) else {
         return Ok(Vec::new());
     };
-    let mut sum = 0;
-    subject.for_each_file(&mut |path, metadata| {
-        if !subject.tree.extras.links.contains_key(path) {
-            sum += metadata.size().next_multiple_of(4096);
-        }
-        Ok(())
-    })?;
+    let counted = subject.files().iter().filter(|file| !subject.tree.extras.links.contains_key(&file.path));
+    let sum: u64 = counted.map(|file| file.metadata.size().next_multiple_of(4096)).sum();
     Ok((sum > size)
         .then(|| format!("the files have {sum} bytes, the root file system of the image {size}"))
         .into_iter()

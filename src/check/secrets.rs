@@ -1,12 +1,13 @@
 //! Private keys, and what identifies a machine.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 use super::Subject;
+use super::subject::RegularFile;
 
 /// Where secrets are looked for; what packages bring as examples lies elsewhere. With `.orig` folders end that Qubes templates
 /// have set aside.
@@ -21,21 +22,17 @@ const LONGEST_MARK: usize = 29;
 const CHUNK: usize = 1 << 18;
 
 pub(super) fn check_secrets(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    subject.for_each_file(&mut |path, metadata| {
+    let look = |RegularFile { path, object, metadata }: &RegularFile| -> Result<Option<String>> {
         if path == "etc/machine-id" && metadata.size() > 0 {
-            found.push("/etc/machine-id identifies a machine".to_owned());
+            return Ok(Some("/etc/machine-id identifies a machine".to_owned()));
         }
-        if PRIVATE.iter().any(|folder| path.starts_with(folder)) {
-            let object = subject.tree.root.file(path).map(|leaf| subject.reader.path(leaf));
-            let has_key = object.map_or(Ok(false), |object| File::open(object).and_then(has_key));
-            if has_key.with_context(|| format!("cannot read /{path}"))? {
-                found.push(format!("/{path} has a private key"));
-            }
+        if !PRIVATE.iter().any(|folder| path.starts_with(folder)) {
+            return Ok(None);
         }
-        Ok(())
-    })?;
-    Ok(found)
+        let has_key = subject.reader.open(*object).and_then(has_key).with_context(|| format!("cannot read /{path}"))?;
+        Ok(has_key.then(|| format!("/{path} has a private key")))
+    };
+    subject.files().par_iter().filter_map(|file| look(file).transpose()).collect()
 }
 
 /// Whether there is a key's first line, and behind it something that is text: programs that read keys have the line, too.

@@ -3,11 +3,12 @@
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 use crate::arch::Architecture;
 use crate::manifest::Manifest;
-use crate::store::{Directory, ObjectReader, Tree, split};
+use crate::store::{Directory, Leaf, ObjectReader, Tree, split};
 
 /// How many links a path may lead over, as for Linux.
 const MOST_LINKS: usize = 40;
@@ -22,9 +23,39 @@ pub struct Subject<'a> {
     pub manifest: &'a Manifest,
     /// What it is for.
     pub architecture: &'a Architecture,
+    files: Vec<RegularFile>,
 }
 
-impl Subject<'_> {
+/// A regular file of the tree.
+pub(super) struct RegularFile {
+    pub(super) path: String,
+    pub(super) object: Leaf,
+    pub(super) metadata: Metadata,
+}
+
+impl<'a> Subject<'a> {
+    /// Looks at all objects of a tree.
+    pub(super) fn new(
+        reader: &'a ObjectReader,
+        tree: &'a Tree,
+        manifest: &'a Manifest,
+        architecture: &'a Architecture,
+    ) -> Result<Self> {
+        let mut objects = Vec::new();
+        tree.root.for_each_file(&mut |path, object| objects.push((path.to_owned(), object)));
+        let look = |(path, object): (String, Leaf)| match reader.metadata(object) {
+            Ok(metadata) => metadata.is_file().then_some(Ok(RegularFile { path, object, metadata })),
+            Err(e) => Some(Err(e).with_context(|| format!("cannot read /{path}"))),
+        };
+        let files = objects.into_par_iter().filter_map(look).collect::<Result<_>>()?;
+        Ok(Self { reader, tree, manifest, architecture, files })
+    }
+
+    /// All regular files, in order of names.
+    pub(super) fn files(&self) -> &[RegularFile] {
+        &self.files
+    }
+
     /// The path without links on the way, and at its end unless `keep_last`; as far as there is something.
     pub fn follow(&self, path: &str, keep_last: bool) -> Option<String> {
         let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
@@ -75,10 +106,9 @@ impl Subject<'_> {
         Ok(Some(String::from_utf8_lossy(&self.reader.read(leaf)?).into_owned()))
     }
 
-    /// Whether the file at a path without links has capabilities of its own (`security.capability`).
-    pub fn has_capabilities(&self, path: &str) -> Result<bool> {
-        let attributes = self.tree.root.file(path).map(|leaf| self.reader.attributes(leaf)).transpose()?;
-        Ok(attributes.is_some_and(|attributes| attributes.xattrs.contains_key("security.capability")))
+    /// Whether a file has capabilities of its own (`security.capability`).
+    pub(super) fn has_capabilities(&self, file: &RegularFile) -> Result<bool> {
+        Ok(self.reader.attributes(file.object)?.xattrs.contains_key("security.capability"))
     }
 
     /// Whether something is at a path, be it a link that leads nowhere.
@@ -98,20 +128,5 @@ impl Subject<'_> {
             fs::read_link(&object).is_ok_and(|target| target.as_os_str() == "/dev/null")
                 || fs::symlink_metadata(&object).is_ok_and(|m| m.is_file() && m.size() == 0)
         })
-    }
-
-    /// Calls `visit` for all regular files with path and attributes, in order of names.
-    pub fn for_each_file(&self, visit: &mut dyn FnMut(&str, &Metadata) -> Result<()>) -> Result<()> {
-        let mut failed = Ok(());
-        self.tree.root.for_each_file(&mut |path, leaf| {
-            if failed.is_ok() {
-                failed = match fs::symlink_metadata(self.reader.path(leaf)) {
-                    Ok(metadata) if metadata.is_file() => visit(path, &metadata),
-                    Ok(_) => Ok(()),
-                    Err(e) => Err(e.into()),
-                };
-            }
-        });
-        failed
     }
 }

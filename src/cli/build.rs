@@ -192,13 +192,16 @@ pub fn build(
     let mut artifacts = Vec::new();
     let mut checked = false;
     for format in arguments.formats(manifest) {
-        if format.needs_tools() && outputs::is_due(&request, format, signer.as_ref())? {
+        let needs_tools = format.needs_tools(manifest.image.kernel);
+        if (needs_tools || format.needs_image()) && outputs::is_due(&request, format, signer.as_ref())? {
             if format.needs_image() && !checked {
-                outputs::check_tree(&request, &mut tree, settings)?;
+                summary.time("check", || outputs::check_tree(&request, &mut tree, settings))?;
                 checked = true;
             }
-            let packages: Vec<_> = lock.tools.iter().collect();
-            summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
+            if needs_tools {
+                let packages: Vec<_> = lock.tools.iter().collect();
+                summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
+            }
         }
         let write = || outputs::write(&request, format, signer.as_ref(), &mut tree, settings);
         let artifact = summary.time("finalize", || store.timings().alone(Part::Image, write))?;

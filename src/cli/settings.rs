@@ -115,7 +115,7 @@ impl Global {
         let environment = variable("COMPOSE_MIRROR").unwrap_or_default();
         Ok(Settings {
             cache: store.join("archives"),
-            client: Client::new(http::Options::default())?,
+            client: Client::new(http::Options::default()),
             store,
             offline: self.offline,
             terminal: Terminal::new(verbosity),

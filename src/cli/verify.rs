@@ -11,7 +11,7 @@ use compose::assemble;
 use compose::diff::builds::{self, Build};
 use compose::finalize::Request;
 use compose::lock::{Lock, Package};
-use compose::manifest::{Manifest, OutputFormat};
+use compose::manifest::{Kernel, Manifest, OutputFormat};
 use compose::process;
 use compose::progress::Progress;
 use compose::run_folder::RunFolder;
@@ -56,7 +56,7 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     let store = Store::open(&settings.store)?;
     let formats = arguments.build.formats(manifest);
     let built = build::build(&arguments.build, manifest, lock, settings, &store)?;
-    let packages = imported(lock, &formats);
+    let packages = imported(lock, &formats, manifest.image.kernel);
     // A build that had its results already may lack what they were made of.
     build::obtain(&store, manifest, lock, &packages, settings)?;
     fetch_files(manifest, &packages, settings)?;
@@ -95,9 +95,9 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
 }
 
 /// The packages that a build of these outputs imports.
-fn imported<'a>(lock: &'a Lock, formats: &[OutputFormat]) -> Vec<&'a Package> {
+fn imported<'a>(lock: &'a Lock, formats: &[OutputFormat], kernel: Kernel) -> Vec<&'a Package> {
     let mut packages = lock.files();
-    if !formats.iter().any(|format| format.needs_tools()) {
+    if !formats.iter().any(|format| format.needs_tools(kernel)) {
         packages.retain(|package| lock.packages.iter().any(|other| other.sha256 == package.sha256));
     }
     packages

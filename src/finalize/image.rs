@@ -7,28 +7,31 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::efi::EfiFile;
-use super::ext4::{self, FileSystem, Space};
-use super::{Request, disk, efi, grub, tar, tools, volumes};
+use super::ext4::{Contents, FileSystem};
+use super::sparse::{Hashes, SparseFile};
+use super::{Request, disk, efi, grub, volumes};
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::Kernel;
 use crate::store::Tree;
 
-/// Writes the image to `output`, which must not exist.
-pub(super) fn write(request: &Request<'_>, tree: &Tree, identity: Sha256, output: &Path) -> Result<()> {
-    let Request { store, lock, manifest, .. } = request;
-    tools::require(request, "e2fsprogs", "root.img")?;
+/// Writes the image to `output`, which must not exist; gives the hashes of what it knows of it.
+pub(super) fn write(request: &Request<'_>, tree: &Tree, identity: Sha256, output: &Path) -> Result<Hashes> {
+    let Request { store, manifest, .. } = request;
     let options = &manifest.image;
     let reader = store.reader();
-    let space = Space::of(&reader, tree)?;
-    let size = options.size.unwrap_or_else(|| {
-        let beside = if options.partitions { disk::BESIDE_ROOT } else { 0 };
-        space.size_to_fit(options.slack) + beside
-    });
+    let contents = contents(request, tree, identity)?;
+    let size = match options.size {
+        Some(size) => size,
+        None => contents.size_to_fit(options.slack)? + if options.partitions { disk::BESIDE_ROOT } else { 0 },
+    };
+    let place = if options.partitions { disk::root(size) } else { 0..size };
+    // Before anything is written.
+    let volume = contents
+        .lay_out(place.end - place.start)
+        .hint(|| "if the files do not fit, raise `image: size:` in the manifest, or write `size: fit`")?;
     let mut file = volumes::create(output, size)?;
-    let mut place = 0..size;
     if options.partitions {
-        place = disk::root(size);
         disk::write_table(&mut file, size)?;
         let loader = match options.kernel {
             Kernel::Dom0 => None,
@@ -44,24 +47,32 @@ pub(super) fn write(request: &Request<'_>, tree: &Tree, identity: Sha256, output
         });
         efi::write(&file, disk::EFI_SYSTEM, identity, files.as_slice())?;
     }
-    let length = place.end - place.start;
-    let file_system = FileSystem { label: &options.label, identity, place, inodes: space.inodes, date: lock.date };
-    ext4::make(request, output, &file_system, |pipe| {
-        tar::write(&reader, tree, lock.date, std::io::BufWriter::with_capacity(1 << 18, pipe))
-    })
-    .with_context(|| format!("cannot make an ext4 file system of {length} bytes for files that need {}", space.bytes))
-    .hint(|| "if the files do not fit, raise `image: size:` in the manifest, or write `size: fit`")
+    let file = SparseFile::new(&file);
+    volume.write(&reader, &file, place.start).context("cannot write the root file system")?;
+    Ok(file.finish())
 }
 
-/// What lies at a byte of an image, as far as it tells itself.
-pub(super) fn path_at(request: &Request<'_>, image: &Path, offset: u64) -> Result<Option<String>> {
-    if !request.manifest.image.partitions {
-        return ext4::path_at(request, image, 0, offset);
-    }
+fn contents<'a>(request: &'a Request<'_>, tree: &'a Tree, identity: Sha256) -> Result<Contents<'a>> {
+    let Request { store, lock, manifest, .. } = request;
+    let file_system = FileSystem { label: &manifest.image.label, identity, date: lock.date };
+    Contents::of(&store.reader(), tree, file_system)
+}
+
+/// What lies at a byte of an image of a tree.
+pub(super) fn path_at(
+    request: &Request<'_>,
+    tree: &Tree,
+    identity: Sha256,
+    image: &Path,
+    offset: u64,
+) -> Result<Option<String>> {
     let size = image.metadata().with_context(|| format!("cannot read {}", image.display()))?.len();
-    let root = disk::root(size);
+    let root = if request.manifest.image.partitions { disk::root(size) } else { 0..size };
     let part = match offset {
-        _ if root.contains(&offset) => return ext4::path_at(request, image, root.start, offset - root.start),
+        _ if root.contains(&offset) => {
+            let contents = contents(request, tree, identity)?;
+            return Ok(contents.lay_out(root.end - root.start)?.path_at(offset - root.start));
+        }
         _ if disk::EFI_SYSTEM.contains(&offset) => "the EFI system partition",
         _ if disk::BIOS_BOOT.contains(&offset) => "the BIOS boot partition",
         _ => "the partition table",

@@ -11,6 +11,7 @@ mod hashed;
 mod image;
 mod oci;
 mod packed;
+mod sparse;
 mod tar;
 mod tools;
 mod verity;
@@ -30,12 +31,13 @@ use crate::manifest::{Manifest, OutputFormat};
 use crate::progress::{Progress, Unit};
 use crate::run_folder::RunFolder;
 use crate::store::{Store, Tree};
+use sparse::Hashes;
 
 pub use disk::{BESIDE_ROOT, ROOT_NAME, ROOT_PARTITION};
 pub use grub::ARCHITECTURE as OWN_KERNEL_ARCHITECTURE;
 
 /// Part of every key; to be raised when the same inputs give other bytes than before.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What an output is made of.
 pub struct Request<'a> {
@@ -90,9 +92,10 @@ pub fn run(
     let temporary = RunFolder::new(folder, ".compose-")?;
     let file = temporary.path().join("output");
     let options = &request.manifest.image;
+    let mut written = Hashes::new();
     match format {
-        OutputFormat::RootImg => write_image(request, tree, &file)?,
-        OutputFormat::PrivateImg => volumes::write_private(request, options.private, identity, &file)?,
+        OutputFormat::RootImg => written = image::write(request, read_tree(request, tree)?, identity, &file)?,
+        OutputFormat::PrivateImg => written = volumes::write_private(request, options.private, identity, &file)?,
         OutputFormat::SwapImg => volumes::write_swap(options.swap, identity, &file)?,
         OutputFormat::Erofs => packed::write_erofs(request, read_tree(request, tree)?, identity, &file)?,
         OutputFormat::Squashfs => packed::write_squashfs(request, read_tree(request, tree)?, &file)?,
@@ -109,7 +112,8 @@ pub fn run(
             FileDigest::Sha256(hashed.with_context(|| format!("cannot read {}", place.path.display()))?.0)
         }
         _ => {
-            let sealed = File::options().read(true).write(true).open(&file).and_then(|file| verity::seal(&file));
+            let sealed =
+                File::options().read(true).write(true).open(&file).and_then(|file| verity::seal(&file, &written));
             FileDigest::Verity(sealed.with_context(|| format!("cannot read {}", place.path.display()))?.0)
         }
     };
@@ -119,7 +123,7 @@ pub fn run(
 /// Writes `root.img` to a file that must not exist, for outputs that are made of it.
 pub fn write_image(request: &Request<'_>, tree: &mut Option<Tree>, file: &Path) -> Result<()> {
     let identity = identity(request, OutputFormat::RootImg)?;
-    image::write(request, read_tree(request, tree)?, identity, file)
+    image::write(request, read_tree(request, tree)?, identity, file).map(drop)
 }
 
 /// The tree, read when it is not yet.
@@ -132,9 +136,10 @@ pub fn read_tree<'a>(request: &Request<'_>, tree: &'a mut Option<Tree>) -> Resul
 
 /// What lies at a byte of an output that [`run`] wrote: a path, or a word for what belongs to no path, where it is known.
 pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset: u64) -> Result<Option<String>> {
+    let identity = identity(request, format)?;
     match format {
-        OutputFormat::RootImg => image::path_at(request, file, offset),
-        OutputFormat::PrivateImg => ext4::path_at(request, file, 0, offset),
+        OutputFormat::RootImg => image::path_at(request, read_tree(request, &mut None)?, identity, file, offset),
+        OutputFormat::PrivateImg => volumes::path_at(request, request.manifest.image.private, identity, offset),
         OutputFormat::Tar => tar::path_at(file, offset),
         OutputFormat::SwapImg
         | OutputFormat::Erofs
@@ -164,6 +169,7 @@ pub fn identity(request: &Request<'_>, format: OutputFormat) -> Result<Sha256> {
         OutputFormat::SwapImg => json!(image.swap),
         _ => json!(null),
     };
+    let tools = if format.needs_tools(image.kernel) { request.lock.tools.as_slice() } else { &[] };
     let (root, facts) = request.store.read_commit(request.commit)?;
     let inputs = Inputs {
         version: VERSION,
@@ -172,7 +178,7 @@ pub fn identity(request: &Request<'_>, format: OutputFormat) -> Result<Sha256> {
         facts,
         date: request.lock.date,
         shape,
-        tools: request.lock.tools.iter().map(|t| t.sha256).collect(),
+        tools: tools.iter().map(|tool| tool.sha256).collect(),
     };
     Ok(Sha256::of(&serde_json::to_vec(&inputs)?))
 }

@@ -15,16 +15,20 @@ use rayon::prelude::*;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 
+use super::sparse::Hashes;
 use crate::digest::Sha256;
 
 /// A block of data and of hashes, in bytes.
-const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = 4096;
 /// How many hashes a block has.
-const ARITY: u64 = BLOCK / 32;
+pub(super) const ARITY: u64 = BLOCK / 32;
 /// Levels of the tree that are more than a file can have.
 const LEVELS: usize = 10;
 /// A node of this level (64 MiB of data) is work for one thread.
 const SHARE: usize = 2;
+
+/// The hash of a block of zeros.
+pub(super) static ZERO: LazyLock<Sha256> = LazyLock::new(|| ZEROS[0]);
 
 /// The hash of a node of each level below which there are only zeros; level 0 is a block of data.
 static ZEROS: LazyLock<[Sha256; LEVELS]> = LazyLock::new(|| {
@@ -35,14 +39,11 @@ static ZEROS: LazyLock<[Sha256; LEVELS]> = LazyLock::new(|| {
     hashes
 });
 
-/// Makes a hole of every block of zeros, where the file system has holes; gives the digest and the size.
-pub(super) fn seal(file: &File) -> io::Result<(Sha256, u64)> {
+/// Makes a hole of every block of zeros, where the file system has holes; gives the digest and the size. What has hashes already
+/// is not read, and has no blocks of zeros.
+pub(super) fn seal(file: &File, known: &Hashes) -> io::Result<(Sha256, u64)> {
     let size = file.metadata()?.len();
     let data = data_of(file, size)?;
-    // What was asked to be zeros is told as a hole, and may have its blocks all the same.
-    let ends = data.iter().map(|data| data.start).chain([size]);
-    let starts = [0].into_iter().chain(data.iter().map(|data| data.end));
-    starts.zip(ends).try_for_each(|(start, end)| dig(file, start..end))?;
     let blocks = size.div_ceil(BLOCK);
     let mut height = 0;
     while span(height) < blocks {
@@ -50,7 +51,7 @@ pub(super) fn seal(file: &File) -> io::Result<(Sha256, u64)> {
     }
     let root = match size {
         0 => [0; 32],
-        _ => *Tree { file, size, blocks, data }.node(height, 0)?.as_bytes(),
+        _ => *Tree { file, size, blocks, data, known }.node(height, 0)?.as_bytes(),
     };
     // struct fsverity_descriptor: version, SHA-256, the block size's logarithm, no salt, 4 reserved bytes, size, root.
     let mut descriptor = [0; 256];
@@ -85,6 +86,7 @@ struct Tree<'a> {
     size: u64,
     blocks: u64,
     data: Vec<Range<u64>>,
+    known: &'a Hashes,
 }
 
 impl Tree<'_> {
@@ -100,6 +102,9 @@ impl Tree<'_> {
             let length = BLOCK.min(self.size - first * BLOCK) as usize;
             self.file.read_exact_at(&mut block[..length], first * BLOCK)?;
             return Ok(Sha256::of(&block));
+        }
+        if let (1, Some(hashes)) = (level, self.known.get(&number)) {
+            return Ok(of_hashes(hashes));
         }
         if level == 1 {
             return self.leaves(first, last);
@@ -167,6 +172,7 @@ fn of_hashes(hashes: &[Sha256]) -> Sha256 {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
+    use super::super::sparse::SparseFile;
     use super::*;
 
     /// A file of so many bytes with these in it.
@@ -180,7 +186,7 @@ mod tests {
     }
 
     fn hex(size: u64, pieces: &[(u64, &[u8])]) -> String {
-        seal(&file(size, pieces)).unwrap().0.to_hex()
+        seal(&file(size, pieces), &Hashes::new()).unwrap().0.to_hex()
     }
 
     /// What fsverity(1) 1.5 prints for such files.
@@ -208,9 +214,22 @@ mod tests {
         let data = vec![7; 9000];
         let holes = file(3 << 20, &[(1 << 20, &data)]);
         let zeros = file(3 << 20, &[(0, &vec![0; 3 << 20]), (1 << 20, &data)]);
-        let expected = seal(&holes).unwrap();
-        assert_eq!(seal(&zeros).unwrap(), expected);
-        assert_eq!(seal(&zeros).unwrap(), expected);
+        let expected = seal(&holes, &Hashes::new()).unwrap();
+        assert_eq!(seal(&zeros, &Hashes::new()).unwrap(), expected);
+        assert_eq!(seal(&zeros, &Hashes::new()).unwrap(), expected);
         assert!(zeros.metadata().unwrap().blocks() * 512 < 1 << 20, "or this file system has no holes");
+    }
+
+    #[test]
+    fn what_is_hashed_while_it_is_written_has_the_same_digest() {
+        let written = file(3 << 20, &[((3 << 20) - 5, b"table")]);
+        let sparse = SparseFile::new(&written);
+        let bytes: Vec<u8> = [vec![7; 5000], vec![0; 20_000], vec![8; 600_000]].concat();
+        let whole = bytes.len() / 4096 * 4096;
+        sparse.write(1 << 20, &bytes[..whole]).unwrap();
+        sparse.write(4096, &[1; 4096]).unwrap();
+        let hashes = sparse.finish();
+        assert_eq!(seal(&written, &hashes).unwrap(), seal(&written, &Hashes::new()).unwrap());
+        assert!(written.metadata().unwrap().blocks() * 512 < 650_000, "or this file system has no holes");
     }
 }

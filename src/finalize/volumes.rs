@@ -6,9 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::ext4::{self, FileSystem};
-use super::{Request, tools};
+use super::Request;
+use super::ext4::{self, Contents, FileSystem};
+use super::sparse::{Hashes, SparseFile};
 use crate::digest::Sha256;
+use crate::store::{Directory, Extras, Tree};
 
 /// The page size that swap is made for, in bytes: all architectures here can have it.
 const PAGE: u64 = 4096;
@@ -18,12 +20,32 @@ const PRIVATE: &str = "private";
 /// The label of the swap volume.
 const SWAP: &[u8] = b"swap";
 
-/// Makes an empty ext4 file system of so many bytes.
-pub(super) fn write_private(request: &Request<'_>, size: u64, identity: Sha256, output: &Path) -> Result<()> {
-    tools::require(request, "e2fsprogs", "private.img")?;
-    create(output, size)?;
-    let file_system = FileSystem { label: PRIVATE, identity, place: 0..size, inodes: 0, date: request.lock.date };
-    ext4::make(request, output, &file_system, |_| Ok(()))
+/// Makes an empty ext4 file system of so many bytes; gives the hashes of it.
+pub(super) fn write_private(request: &Request<'_>, size: u64, identity: Sha256, output: &Path) -> Result<Hashes> {
+    with_private(request, identity, |contents| {
+        let volume = contents.lay_out(size).context("a private volume must be larger")?;
+        let file = create(output, size)?;
+        let file = SparseFile::new(&file);
+        volume
+            .write(&request.store.reader(), &file, 0)
+            .with_context(|| format!("cannot write {}", output.display()))?;
+        Ok(file.finish())
+    })
+}
+
+/// What lies at a byte of such a file system.
+pub(super) fn path_at(request: &Request<'_>, size: u64, identity: Sha256, offset: u64) -> Result<Option<String>> {
+    with_private(request, identity, |contents| Ok(contents.lay_out(size)?.path_at(offset)))
+}
+
+fn with_private<T>(
+    request: &Request<'_>,
+    identity: Sha256,
+    work: impl FnOnce(&Contents<'_>) -> Result<T>,
+) -> Result<T> {
+    let tree = Tree { root: Directory::new(0o755), extras: Extras::default() };
+    let file_system = FileSystem { label: PRIVATE, identity, date: request.lock.date };
+    work(&Contents::of(&request.store.reader(), &tree, file_system)?)
 }
 
 /// Makes swap space of so many bytes, with a header as `union swap_header` of Linux's `include/linux/swap.h` has it and

@@ -70,9 +70,9 @@ impl OutputFormat {
         Self::ALL.iter().copied().find(|format| format.as_str() == name)
     }
 
-    /// Whether programs that the lock pins write it.
-    pub fn needs_tools(self) -> bool {
-        matches!(self, Self::PrivateImg | Self::Erofs | Self::Squashfs) || self.needs_image()
+    /// Whether programs that the lock pins have a part in it, where a guest runs this kernel.
+    pub fn needs_tools(self, kernel: Kernel) -> bool {
+        matches!(self, Self::Erofs | Self::Squashfs) || self.needs_image() && kernel == Kernel::Own
     }
 
     /// Whether `root.img` is made for it.

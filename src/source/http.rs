@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -127,23 +128,32 @@ enum Failed {
 /// Fetches files; one per run, shared by all threads.
 #[derive(Debug)]
 pub struct Client {
-    http: http::Client,
+    /// Set up for the first request: most runs have none, and the certificates that it loads are many.
+    http: OnceLock<http::Client>,
     options: Options,
 }
 
 impl Client {
-    /// A client with these options; fails only where the host's TLS library cannot be set up.
-    pub fn new(options: Options) -> anyhow::Result<Self> {
+    /// A client with these options.
+    pub fn new(options: Options) -> Self {
+        Self { http: OnceLock::new(), options }
+    }
+
+    /// What makes requests; fails only where the host's TLS library cannot be set up.
+    fn http(&self) -> reqwest::Result<&http::Client> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
         let mut builder = http::Client::builder()
             .user_agent(concat!("compose/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.connect_timeout)
-            .timeout(options.read_timeout)
+            .connect_timeout(self.options.connect_timeout)
+            .timeout(self.options.read_timeout)
             .redirect(redirect::Policy::limited(5));
-        if !options.proxy {
+        if !self.options.proxy {
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|e| anyhow::anyhow!("cannot set up the HTTP client: {e}"))?;
-        Ok(Self { http, options })
+        let http = builder.build()?;
+        Ok(self.http.get_or_init(|| http))
     }
 
     /// Brings the file at `uri` into the sink, from where the sink stands. With `known`, only if it has changed.
@@ -194,7 +204,11 @@ impl Client {
 
     fn attempt(&self, url: &Url, known: Option<&Validators>, sink: &mut dyn Sink) -> Result<Outcome, Failed> {
         let held = sink.held();
-        let mut request = self.http.get(url.clone());
+        let http = self.http().map_err(|e| {
+            let reason = format!("the HTTP client cannot be set up: {e}");
+            Failed::Finally(Error::Unreachable { uri: displayed(url), reason })
+        })?;
+        let mut request = http.get(url.clone());
         if held > 0 {
             request = request.header(header::RANGE, format!("bytes={held}-"));
         }
@@ -404,7 +418,7 @@ mod tests {
     fn local_files_are_read_from_where_the_sink_stands() {
         let folder = tempfile::tempdir().unwrap();
         crate::durable::write(&folder.path().join("a b"), b"0123456789").unwrap();
-        let client = Client::new(Options::default()).unwrap();
+        let client = Client::new(Options::default());
         let base = format!("file://{}", folder.path().display());
         let mut memory = Memory::new(10, &Silent);
         memory.take(b"0123").unwrap();

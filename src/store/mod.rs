@@ -40,7 +40,7 @@ use glib::prelude::*;
 use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
 pub use checkout::{Layers, check_out, set_directory_attributes};
-pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
+pub use object::{Attributes, Content, Object, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
 pub use put::{link, put};
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
 pub use upper::{Entry, Inode, apply_upper};
@@ -249,7 +249,7 @@ impl Store {
 
     /// What threads need to read objects.
     pub fn reader(&self) -> ObjectReader {
-        ObjectReader::new(self.objects.clone())
+        ObjectReader::new(self.objects.clone(), self.objects_fd.clone())
     }
 
     /// The object of one file of a commit, found without reading more directories than its path has.

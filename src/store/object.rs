@@ -59,11 +59,47 @@ pub enum Content<'a> {
 #[derive(Clone, Debug)]
 pub struct ObjectReader {
     objects: PathBuf,
+    /// The same folder, open.
+    folder: Arc<OwnedFd>,
+}
+
+/// A content object without a file's content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Object {
+    /// Owner, mode and extended attributes.
+    pub attributes: Attributes,
+    /// How many bytes it has.
+    pub size: u64,
+    /// A symbolic link's target; none of a regular file.
+    pub target: Option<Vec<u8>>,
 }
 
 impl ObjectReader {
-    pub(super) fn new(objects: PathBuf) -> Self {
-        Self { objects }
+    pub(super) fn new(objects: PathBuf, folder: Arc<OwnedFd>) -> Self {
+        Self { objects, folder }
+    }
+
+    /// Opens a regular file object.
+    pub fn open(&self, object: Sha256) -> std::io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.folder, name(object, "file"), flags, Mode::empty())?.into())
+    }
+
+    /// All of an object but a file's content.
+    pub fn look(&self, object: Sha256) -> Result<Object> {
+        let look = || -> Result<Object> {
+            let name = name(object, "file");
+            let stat = rustix::fs::statat(&self.folder, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let (mut target, mut xattrs) = (None, Xattrs::new());
+            if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
+                target = Some(rustix::fs::readlinkat(&self.folder, &name, Vec::new())?.into_bytes());
+            } else {
+                xattrs = super::upper::read_xattrs(&self.objects.join(name))?;
+            }
+            let attributes = Attributes { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode, xattrs };
+            Ok(Object { attributes, size: stat.st_size.try_into()?, target })
+        };
+        look().with_context(|| format!("cannot read the object {}", self.path(object).display()))
     }
 
     /// Where a content object is; regular files and symbolic links are themselves, with true owners and modes.
@@ -75,6 +111,11 @@ impl ObjectReader {
     pub fn read(&self, object: Sha256) -> Result<Vec<u8>> {
         let path = self.path(object);
         fs::read(&path).with_context(|| format!("cannot read the object {}", path.display()))
+    }
+
+    /// What the file system says of an object.
+    pub fn metadata(&self, object: Sha256) -> std::io::Result<fs::Metadata> {
+        fs::symlink_metadata(self.path(object))
     }
 
     /// Owner, mode and extended attributes of an object, as its file has them.

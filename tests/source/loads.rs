@@ -254,7 +254,7 @@ fn the_hosts_own_archive_is_loaded() {
     };
     let mirrors = Mirrors { host, ..Mirrors::default() };
     let cache = tempfile::tempdir().unwrap();
-    let client = Client::new(Options::default()).unwrap();
+    let client = Client::new(Options::default());
     let now = Timestamp::now();
     let mut context =
         Context { client: &client, mirrors: &mirrors, cache: cache.path(), offline: false, now, progress: &Silent };

@@ -24,7 +24,7 @@ const STANZA: &str = "Package: hello\nVersion: 1.0\nArchitecture: amd64\n";
 
 fn client() -> Client {
     let options = Options { attempts: 3, first_pause: Duration::from_millis(1), proxy: false, ..Options::default() };
-    Client::new(options).unwrap()
+    Client::new(options)
 }
 
 /// An archive `debian` with a mirror on loopback, and a cache.

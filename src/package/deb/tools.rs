@@ -3,15 +3,6 @@
 use crate::manifest::{Kernel, OutputFormat};
 use crate::package::Tool;
 
-/// mke2fs, and the library it reads tar streams with.
-const EXT4: &[Tool] = &[
-    Tool {
-        request: "e2fsprogs (>= 1.47.2)",
-        reason: "root.img is written by mke2fs, and older ones give different bytes on every run",
-    },
-    Tool { request: "libarchive13t64", reason: "mke2fs reads the tree as a tar stream with it" },
-];
-
 /// GRUB's own image maker, and what it makes images of.
 const GRUB: &[Tool] = &[
     Tool { request: "grub-common", reason: "grub-mkimage makes the boot loader of a root with a kernel of its own" },
@@ -28,11 +19,7 @@ const SQUASHFS: &[Tool] = &[Tool { request: "squashfs-tools-ng", reason: "its ta
 pub fn of(outputs: &[OutputFormat], kernel: Kernel) -> Vec<Tool> {
     let mut tools = Vec::new();
     let has = |output: OutputFormat| outputs.contains(&output);
-    let image = outputs.iter().any(|output| output.needs_image());
-    if image || has(OutputFormat::PrivateImg) {
-        tools.extend(EXT4);
-    }
-    if image && kernel == Kernel::Own {
+    if kernel == Kernel::Own && outputs.iter().any(|output| output.needs_image()) {
         tools.extend(GRUB);
     }
     if has(OutputFormat::Erofs) {
@@ -52,11 +39,18 @@ mod tests {
     #[test]
     fn requests_are_right() {
         let tools = of(OutputFormat::ALL, Kernel::Own);
-        assert_eq!(tools.len(), 7);
+        assert_eq!(tools.len(), 5);
         assert!(tools.iter().all(|tool| request::parse(tool.request).is_ok()));
-        assert!(of(&[OutputFormat::Tar, OutputFormat::SwapImg], Kernel::Own).is_empty());
+        assert!(of(&[OutputFormat::Tar, OutputFormat::PrivateImg], Kernel::Own).is_empty());
         for output in [OutputFormat::RootImg, OutputFormat::QubesTemplate] {
-            assert_eq!(of(&[output], Kernel::Dom0).len(), 2);
+            assert!(of(&[output], Kernel::Dom0).is_empty());
+            assert_eq!(of(&[output], Kernel::Own).len(), 3);
+        }
+        // What is imported for an output is what it needs.
+        for output in OutputFormat::ALL {
+            for kernel in [Kernel::Dom0, Kernel::Own] {
+                assert_eq!(output.needs_tools(kernel), !of(&[*output], kernel).is_empty(), "{output:?}");
+            }
         }
     }
 }
