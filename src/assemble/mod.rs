@@ -137,6 +137,7 @@ pub fn run(
         parent: None,
         subject: name.clone(),
         metadata: tree.metadata()?,
+        version: None,
         root: timings.alone(timing::Part::Commit, || writer.write_tree(&tree))?,
         date: lock.date,
     };
@@ -230,23 +231,6 @@ fn merge_alone(store: &Store, installation: &dyn Installation, packages: &[usize
     let mut merger = Merger::new(installation, store, &writer);
     merger.merge(&Round { register: packages.to_vec(), unpack: packages.to_vec(), ..Round::default() })?;
     Ok(merger.into_merged())
-}
-
-/// Points `template/<name>/<architecture>` to the tree of `commit`, unless the template has that tree already.
-pub fn publish(store: &Store, manifest: &Manifest, lock: &Lock, commit: Sha256) -> Result<Sha256> {
-    let name = format!("template/{}/{}", manifest.name, lock.architecture);
-    let (root, mut metadata) = store.read_commit(commit)?;
-    let parent = store.resolve(&name)?;
-    if let Some(parent) = parent {
-        let (old_root, old_metadata) = store.read_commit(parent)?;
-        if old_root == root && metadata.iter().all(|(key, value)| old_metadata.get(key) == Some(value)) {
-            return Ok(parent);
-        }
-    }
-    metadata.insert("lock".to_owned(), Sha256::of(lock.render()?.as_bytes()).to_hex());
-    let subject = format!("{} {}", manifest.name, lock.architecture);
-    let commits = store.commit(&[NewCommit { name, parent, subject, metadata, root, date: lock.date }])?;
-    Ok(commits[0])
 }
 
 /// Reads the packages' control files.

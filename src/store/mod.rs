@@ -8,6 +8,7 @@
 //!                      package/<format>/<sha256>       one package: control/, data/, index
 //!                      cache/<stage>/<key>             results of stages
 //!                      template/<name>/<architecture>  a history of configured trees
+//!                      tag/<name>/<architecture>/<tag> one of its commits
 //!   files/           downloaded packages, named by SHA-256
 //!   archives/        verified metadata of archives
 //!   stages/          records of files that stages wrote outside the store
@@ -19,6 +20,7 @@
 //! own instructions and takes a lock per object; the objects are byte for byte those that libostree writes.
 
 mod checkout;
+mod commit;
 mod gvariant;
 mod object;
 mod put;
@@ -36,16 +38,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow};
-use glib::prelude::*;
-use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
 pub use checkout::{Layers, check_out, set_directory_attributes};
+pub use commit::{NewCommit, StoredCommit};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
 pub use put::{link, put};
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
 pub use upper::{Entry, Inode, apply_upper};
 
-use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::package::Format;
 use crate::run_folder::RunFolder;
@@ -70,23 +70,6 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("root", &self.root).finish_non_exhaustive()
     }
-}
-
-/// A commit to be written.
-#[derive(Debug)]
-pub struct NewCommit {
-    /// The ref that will point to it.
-    pub name: String,
-    /// The commit it follows.
-    pub parent: Option<Sha256>,
-    /// One line.
-    pub subject: String,
-    /// Facts that belong to the commit, in ostree's commit metadata under `compose.NAME`.
-    pub metadata: BTreeMap<String, String>,
-    /// The root directory's tree and meta objects.
-    pub root: (Sha256, Sha256),
-    /// The commit's time.
-    pub date: Timestamp,
 }
 
 /// Commits whose refs are not set yet.
@@ -219,20 +202,8 @@ impl Store {
 
     /// The root directory's tree and meta objects, and the metadata under `compose.`, of a commit.
     pub fn read_commit(&self, commit: Sha256) -> Result<((Sha256, Sha256), BTreeMap<String, String>)> {
-        let damaged = || format!("the commit {commit} in {} is damaged", self.root.display());
-        let variant = self.repo.load_variant(ostree::ObjectType::Commit, &commit.to_hex()).with_context(damaged)?;
-        let metadata = glib::VariantDict::new(Some(&variant.child_value(0)));
-        let mut facts = BTreeMap::new();
-        for entry in variant.child_value(0).iter() {
-            let key: String = entry.child_value(0).get().with_context(damaged)?;
-            if let Some(name) = key.strip_prefix("compose.")
-                && let Ok(Some(value)) = metadata.lookup::<String>(&key)
-            {
-                facts.insert(name.to_owned(), value);
-            }
-        }
-        let checksum = |index| tree::checksum_of(&variant.child_value(index)).with_context(damaged);
-        Ok(((checksum(6)?, checksum(7)?), facts))
+        let StoredCommit { root, metadata, .. } = self.load_commit(commit)?;
+        Ok((root, metadata))
     }
 
     /// The tree of a commit, of which no directory is read yet.
@@ -295,7 +266,7 @@ impl ObjectWriter {
     pub fn write_commits(&self, commits: &[NewCommit]) -> Result<PendingRefs> {
         let mut refs = Vec::with_capacity(commits.len());
         for commit in commits {
-            let checksum = self.write_metadata(commit_variant(commit).data(), "commit")?;
+            let checksum = self.write_metadata(commit::variant_of(commit).data(), "commit")?;
             refs.push((commit.name.clone(), checksum));
         }
         let objects = self.file_system()?;
@@ -312,29 +283,4 @@ pub fn package_ref(format: Format, sha256: Sha256) -> String {
 /// The ref of a cached stage result.
 pub fn cache_ref(stage: &str, key: Sha256) -> String {
     format!("cache/{stage}/{key}")
-}
-
-/// A commit object: `(a{sv}aya(say)sstayay)`, see `OSTREE_COMMIT_GVARIANT_FORMAT` in ostree-core.h.
-fn commit_variant(commit: &NewCommit) -> Variant {
-    let bytes = |b: &[u8]| FixedSizeVariantArray::from(b.to_vec()).to_variant();
-    let mut metadata: Vec<DictEntry<String, Variant>> = Vec::new();
-    for (key, value) in &commit.metadata {
-        metadata.push(DictEntry::new(format!("compose.{key}"), value.to_variant()));
-    }
-    let parent = commit.parent.map_or_else(Vec::new, |p| p.as_bytes().to_vec());
-    let related = Variant::array_from_iter_with_type(
-        glib::VariantTy::new("(say)").unwrap_or(glib::VariantTy::TUPLE),
-        [] as [Variant; 0],
-    );
-    let seconds = u64::try_from(commit.date.seconds()).unwrap_or(0).to_be();
-    Variant::tuple_from_iter([
-        metadata.to_variant(),
-        bytes(&parent),
-        related,
-        commit.subject.to_variant(),
-        String::new().to_variant(),
-        seconds.to_variant(),
-        bytes(commit.root.0.as_bytes()),
-        bytes(commit.root.1.as_bytes()),
-    ])
 }

@@ -93,6 +93,7 @@ impl Library {
             parent: None,
             subject: subject.to_owned(),
             metadata: BTreeMap::new(),
+            version: None,
             root: writer.write_tree(&tree)?,
             date,
         })
