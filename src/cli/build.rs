@@ -85,6 +85,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let (manifest, locks) = arguments.load()?;
     for lock in &locks {
         let store = Store::open(&settings.store)?;
+        settings.remember_lock(&manifest, &lock.architecture)?;
         let built = build(arguments, &manifest, lock, settings, &store)
             .map_err(|error| cannot("build", &manifest, lock, error))?;
         for (_, artifact) in built.artifacts {

@@ -152,8 +152,7 @@ impl Search<'_> {
                 let versions = history.iter().filter_map(|(_, stored)| stored.version.as_deref());
                 let known: Vec<&str> = versions.chain(own.iter().map(|(_, tag, _)| tag.as_str())).collect();
                 let error = anyhow!("{name} has no version or tag {word} for {architecture}");
-                Err(error)
-                    .hint(|| self.advise(word, known, |near| format!("{name}@{near}"), &format!("compose log {name}")))
+                Err(error).hint(|| advise(word, known, |near| format!("{name}@{near}"), &format!("compose log {name}")))
             }
         }
     }
@@ -197,15 +196,16 @@ impl Search<'_> {
             "nothing in the store {} is called `{word}`: no ref, template, tag, or commit that begins so",
             self.store.root().display()
         );
-        Err(error).hint(|| self.advise(name, known, str::to_owned, "compose store ls"))
+        Err(error).hint(|| advise(name, known, str::to_owned, "compose store ls"))
     }
+}
 
-    fn advise(&self, word: &str, known: Vec<&str>, show: impl Fn(&str) -> String, list: &str) -> String {
-        let mut near: Vec<String> = nearest_words(word, known, 3).into_iter().map(show).collect();
-        near.dedup();
-        match near.as_slice() {
-            [] => format!("{list} lists what there is"),
-            near => format!("is it {}?", near.join(" or ")),
-        }
+/// A hint: names that may have been meant, else how to list all.
+fn advise(word: &str, known: Vec<&str>, show: impl Fn(&str) -> String, list: &str) -> String {
+    let mut near: Vec<String> = nearest_words(word, known, 3).into_iter().map(show).collect();
+    near.dedup();
+    match near.as_slice() {
+        [] => format!("{list} lists what there is"),
+        near => format!("is it {}?", near.join(" or ")),
     }
 }

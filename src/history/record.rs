@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail};
 
-use super::{BUILD, LOCK, MANIFEST, PROGRAM, RESTORED, Template, keep_lock, lock_text, log};
+use super::{BUILD, LOCK, MANIFEST, PROGRAM, RESTORED, Template, keep_lock, lock_text, log, tags};
 use crate::digest::Sha256;
-use crate::error::Hint;
+use crate::error::{Hint, nearest};
 use crate::lock::Lock;
 use crate::store::{NewCommit, Store, StoredCommit};
 
@@ -72,13 +72,50 @@ pub fn record(
 
 /// Gives a template the tree of one of its commits again, by a commit that follows its newest one.
 pub fn roll_back(store: &Store, template: &Template, to: Sha256, version: Option<&Version>) -> Result<Recorded> {
-    let StoredCommit { mut metadata, root, date, .. } = store.load_commit(to)?;
-    if !metadata.contains_key(LOCK) {
-        bail!("{to} is no commit of a template");
-    }
+    let stored = store.load_commit(to)?;
+    check_belongs(template, to, &stored)?;
+    let StoredCommit { mut metadata, root, date, .. } = stored;
     // Of a rollback's commit, the one whose tree it took.
     metadata.entry(RESTORED.to_owned()).or_insert_with(|| to.to_hex());
     New { metadata, root, date, lock: lock_text(store, to)? }.follow(store, template, version)
+}
+
+/// Gives a commit of a template a tag, which another commit may have already only with `force`.
+pub fn set_tag(store: &Store, template: &Template, tag: &Version, commit: Sha256, force: bool) -> Result<()> {
+    check_belongs(template, commit, &store.load_commit(commit)?)?;
+    let name = template.tag_ref(tag.as_str());
+    match store.resolve(&name)? {
+        Some(other) if other != commit && !force => {
+            Err(anyhow!("{name} is {other} already")).hint(|| "--force moves it")
+        }
+        _ => store.change_refs(&[(name, Some(commit))]),
+    }
+}
+
+/// Removes a tag; gives the commit that had it.
+pub fn delete_tag(store: &Store, template: &Template, tag: &Version) -> Result<Sha256> {
+    let name = template.tag_ref(tag.as_str());
+    let Some(commit) = store.resolve(&name)? else {
+        let all = tags(store)?;
+        let own = all.iter().filter(|(whose, ..)| whose == template).map(|(_, tag, _)| tag.as_str());
+        let near = nearest(tag.as_str(), own).map(|near| format!("is it {near}?"));
+        let error = anyhow!("{} has no tag {tag} for {}", template.name, template.architecture);
+        return Err(error).hint(|| near.unwrap_or_else(|| format!("compose tag {} lists them", template.name)));
+    };
+    store.change_refs(&[(name, None)])?;
+    Ok(commit)
+}
+
+/// That a commit was made for a template.
+fn check_belongs(template: &Template, commit: Sha256, stored: &StoredCommit) -> Result<()> {
+    if !stored.metadata.contains_key(LOCK) {
+        bail!("{commit} is no commit of a template");
+    }
+    // Commits older than history do not say whose they are.
+    if !stored.refs.is_empty() && !stored.refs.contains(&template.ref_name()) {
+        bail!("{commit} is a commit of {}, expected one of {}", stored.refs.join(", "), template.ref_name());
+    }
+    Ok(())
 }
 
 /// A commit that is to follow.

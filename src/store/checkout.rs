@@ -150,7 +150,7 @@ fn write_file(objects: Objects<'_>, leaf: Leaf, folder: &File, name: &str, targe
 }
 
 /// An own copy of an object, with owner, mode and attributes.
-fn copy_file(object: &Path, target: &Path) -> Result<()> {
+pub(super) fn copy_file(object: &Path, target: &Path) -> Result<()> {
     let metadata = fs::symlink_metadata(object)?;
     let (uid, gid) = (Some(Uid::from_raw(metadata.uid())), Some(Gid::from_raw(metadata.gid())));
     if metadata.is_symlink() {

@@ -11,6 +11,7 @@
 //!                      tag/<name>/<architecture>/<tag> one of its commits
 //!   files/           downloaded packages, named by SHA-256
 //!   archives/        verified metadata of archives
+//!   locks/           notes of the locks that builds used
 //!   stages/          records of files that stages wrote outside the store
 //!   work/            folders of runs; those of ended runs are removed at the next opening
 //! ```
@@ -21,8 +22,11 @@
 
 mod checkout;
 mod commit;
+mod copy;
 mod gvariant;
+mod locks;
 mod object;
+mod prune;
 mod put;
 mod scrub;
 mod tree;
@@ -41,7 +45,10 @@ use anyhow::{Context, Result, anyhow};
 
 pub use checkout::{Layers, check_out, set_directory_attributes};
 pub use commit::{NewCommit, StoredCommit};
+pub use copy::copy_out;
+pub use locks::{remember_lock, remembered_locks};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
+pub use prune::Freed;
 pub use put::{link, put};
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
 pub use upper::{Entry, Inode, apply_upper};
@@ -89,13 +96,31 @@ impl PendingRefs {
 impl Store {
     /// Opens the store at `root`, making it when it is not there, and takes a share in its lock.
     pub fn open(root: &Path) -> Result<Self> {
+        let lock = hold(root)?;
+        Self::open_locked(root, lock)
+    }
+
+    /// Opens the store at `root` once no other run has it open, and keeps others out. `wait` is called when one has.
+    pub fn open_alone(root: &Path, wait: impl FnOnce()) -> Result<Self> {
+        let lock = lock_file(root)?;
+        match lock.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => {
+                wait();
+                lock.lock()
+            }
+            Err(fs::TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
+        .with_context(|| format!("cannot lock the store {}", root.display()))?;
+        Self::open_locked(root, lock)
+    }
+
+    fn open_locked(root: &Path, lock: File) -> Result<Self> {
         let failed = || format!("cannot open the store {}", root.display());
         for folder in ["repo", "files", "archives", "stages", "work"] {
             fs::create_dir_all(root.join(folder)).with_context(failed)?;
         }
         let root = fs::canonicalize(root).with_context(failed)?;
-        let lock = File::create(root.join("lock")).with_context(failed)?;
-        lock.lock_shared().with_context(failed)?;
         // Other users of the host are kept from the set-id programs of roots.
         for folder in ["repo", "work"] {
             fs::set_permissions(root.join(folder), fs::Permissions::from_mode(0o700)).with_context(failed)?;
@@ -196,6 +221,17 @@ impl Store {
         Ok(())
     }
 
+    /// Points refs to commits that are durable already, or removes them, in one transaction that is durable at once.
+    pub fn change_refs(&self, changes: &[(String, Option<Sha256>)]) -> Result<()> {
+        let failed = || format!("cannot change refs of the store {}", self.root.display());
+        let transaction = self.repo.auto_transaction(gio::Cancellable::NONE).with_context(failed)?;
+        for (name, commit) in changes {
+            self.repo.transaction_set_ref(None, name, commit.map(Sha256::to_hex).as_deref());
+        }
+        transaction.commit(gio::Cancellable::NONE).with_context(failed)?;
+        rustix::fs::syncfs(&self.objects_fd).with_context(failed)
+    }
+
     fn cannot_commit(&self) -> String {
         format!("cannot commit to the store {}", self.root.display())
     }
@@ -245,6 +281,22 @@ impl Store {
         }
         Ok(refs.len())
     }
+}
+
+/// Takes a share in the lock of the store at `root`, making its folder when it is not there: nothing is deleted from it
+/// while the file is open.
+pub fn hold(root: &Path) -> Result<File> {
+    let lock = lock_file(root)?;
+    lock.lock_shared().with_context(|| format!("cannot lock the store {}", root.display()))?;
+    Ok(lock)
+}
+
+fn lock_file(root: &Path) -> Result<File> {
+    let open = || {
+        fs::create_dir_all(root)?;
+        File::create(root.join("lock"))
+    };
+    open().with_context(|| format!("cannot open the store {}", root.display()))
 }
 
 impl Drop for Store {

@@ -1,10 +1,12 @@
 //! After a power failure: objects and refs that got their names but not their contents are removed, so that the next run
 //! makes them again. Nothing here is needed after a process was merely killed.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use glib::variant::Variant;
 use rayon::prelude::*;
 
 use super::object;
@@ -35,12 +37,25 @@ pub(super) fn after_power_failure(root: &Path) -> Result<()> {
 fn scrub_objects(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        if path.extension().is_some_and(|kind| kind == "commitmeta") {
+            scrub_beside(&path)?;
+            continue;
+        }
         let digits =
             |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
         let name = digits(folder.file_name()) + &digits(path.file_stem());
         if name.parse::<Sha256>().ok() != Some(digest_of(&path)?) {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
+    }
+    Ok(())
+}
+
+/// What stands beside a commit is no object: it has no checksum, but a form.
+fn scrub_beside(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.is_empty() || !Variant::from_data::<HashMap<String, Variant>, _>(bytes).is_normal_form() {
+        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     Ok(())
 }
