@@ -6,6 +6,7 @@ mod check;
 mod check_archive;
 mod checkout;
 mod commit;
+mod export;
 mod fetch;
 mod gc;
 mod graph;
@@ -61,6 +62,8 @@ enum Command {
     Checkout(checkout::Arguments),
     Rollback(rollback::Arguments),
     Tag(tag::Arguments),
+    Export(export::Arguments),
+    ImportDelta(export::ImportArguments),
     Store(store::Arguments),
     /// The first process of a sandbox; started by compose itself
     #[command(hide = true)]
@@ -123,6 +126,8 @@ fn run(arguments: &Arguments) -> Result<Answer> {
             | Command::Checkout(_)
             | Command::Rollback(_)
             | Command::Tag(_)
+            | Command::Export(_)
+            | Command::ImportDelta(_)
             | Command::Store(_)
     ) && let Some(code) = sandbox::identity::enter()?
     {
@@ -145,6 +150,8 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::Checkout(a) => checkout::run(a, &settings),
         Command::Rollback(a) => rollback::run(a, &settings),
         Command::Tag(a) => tag::run(a, &settings),
+        Command::Export(a) => export::run(a, &settings),
+        Command::ImportDelta(a) => export::run_import(a, &settings),
         Command::Store(a) => store::run(a, &settings),
         Command::SandboxInit { .. } => Ok(Answer::Yes),
     }

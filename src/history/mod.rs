@@ -18,6 +18,7 @@
 //! The lock's text, packages and all, stands beside the commit in ostree's detached metadata (`compose.lock-text`, in zstd):
 //! a commit stays small, and pulls and static deltas bring it. `compose.lock` vouches for it.
 
+mod exchange;
 mod keep;
 mod name;
 mod record;
@@ -31,6 +32,7 @@ use crate::digest::Sha256;
 use crate::lock::Lock;
 use crate::store::{Store, StoredCommit};
 
+pub use exchange::{export, import};
 pub use keep::{Garbage, Keep, Removed, find_garbage};
 pub use name::{Named, resolve};
 pub use record::{Recorded, Version, delete_tag, record, roll_back, set_tag};

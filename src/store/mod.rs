@@ -23,6 +23,7 @@
 mod checkout;
 mod commit;
 mod copy;
+mod delta;
 mod gvariant;
 mod locks;
 mod object;
@@ -46,6 +47,7 @@ use anyhow::{Context, Result, anyhow};
 pub use checkout::{Layers, check_out, set_directory_attributes};
 pub use commit::{NewCommit, StoredCommit};
 pub use copy::copy_out;
+pub use delta::Delta;
 pub use locks::{remember_lock, remembered_locks};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
 pub use prune::Freed;

@@ -41,10 +41,7 @@ fn scrub_objects(folder: &Path) -> Result<()> {
             scrub_beside(&path)?;
             continue;
         }
-        let digits =
-            |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = digits(folder.file_name()) + &digits(path.file_stem());
-        if name.parse::<Sha256>().ok() != Some(digest_of(&path)?) {
+        if checksum_in(&path) != Some(digest_of(&path)?) {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
@@ -60,8 +57,14 @@ fn scrub_beside(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The checksum that an object's file has by its name.
+pub(super) fn checksum_in(path: &Path) -> Option<Sha256> {
+    let digits = |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+    (digits(path.parent().and_then(Path::file_name)) + &digits(path.file_stem())).parse().ok()
+}
+
 /// The checksum that an object's file has by its content.
-fn digest_of(path: &Path) -> Result<Sha256> {
+pub(super) fn digest_of(path: &Path) -> Result<Sha256> {
     let read = || -> Result<Sha256> {
         if path.extension().is_none_or(|kind| kind != "file") {
             return Ok(Sha256::of_reader(File::open(path)?)?.0);
