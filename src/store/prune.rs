@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::{Store, tree};
 use crate::digest::Sha256;
 
-/// What goes, and what that frees.
+/// Files that go, and what that frees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Freed {
     /// How many files.
@@ -41,7 +41,7 @@ struct Unneeded {
 impl Store {
     /// Removes refs and then every object that neither the refs that are left nor `commits` reach: of a ref its commit and
     /// that commit's tree, without the commits before. Only on a store that [`Store::open_alone`] opened. A dry run
-    /// removes nothing and tells the same.
+    /// removes nothing and tells the same: the objects, and the bytes of refs with theirs.
     pub fn prune(&self, refs: &[String], commits: &[Sha256], dry_run: bool) -> Result<Freed> {
         let failed = || format!("cannot remove what is not needed from the store {}", self.root.display());
         let going: HashSet<&String> = refs.iter().collect();
@@ -50,6 +50,9 @@ impl Store {
         let mut roots: HashSet<Sha256> = kept.collect::<Result<_, _>>().with_context(failed)?;
         roots.extend(commits);
         let needed = self.reachable(&roots)?;
+        let heads = self.root.join("repo/refs/heads");
+        let sizes = refs.iter().map(|name| fs::metadata(heads.join(name)).map_or(0, |file| file.blocks() * 512));
+        let bytes_of_refs: u64 = sizes.sum();
         if !dry_run && !refs.is_empty() {
             let changes: Vec<_> = refs.iter().map(|name| (name.clone(), None)).collect();
             self.change_refs(&changes)?;
@@ -61,7 +64,7 @@ impl Store {
         // What is left when the run is killed is then no commit without its tree.
         unneeded.sort_by_key(|object| !is_of_commit(&object.path));
         let commits = unneeded.partition_point(|object| is_of_commit(&object.path));
-        let mut freed = Freed::default();
+        let mut freed = Freed { files: 0, bytes: bytes_of_refs };
         for object in &unneeded {
             freed.add(&object.metadata);
         }
