@@ -5,6 +5,7 @@
 //! checksums of its names goes from there to the store, the commit last.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -14,6 +15,7 @@ use glib::{Bytes, VariantDict, VariantTy};
 use rayon::prelude::*;
 
 use super::{Directory, Store, StoredCommit, commit, is_kept_xattr, object, scrub, tree};
+use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::run_folder::RunFolder;
@@ -37,12 +39,8 @@ pub struct Delta {
 impl Delta {
     /// Reads the front of a file.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        // SAFETY: whatever another process does to the file meanwhile, the variant's readers stay within the map, and
-        // nothing is kept of it but values that are checked.
-        let map = unsafe { memmap2::Mmap::map(&file) }.with_context(|| format!("cannot read {}", path.display()))?;
+        let superblock = map(path).with_context(|| format!("cannot read {}", path.display()))?;
         let read = || -> Result<Self> {
-            let superblock = Variant::from_bytes_with_type(&Bytes::from_owned(map), VariantTy::new(SUPERBLOCK)?);
             let (from, object) = (superblock.child_value(2), superblock.child_value(4));
             let to = tree::checksum_of(&superblock.child_value(3))?;
             let found = Sha256::of(object.data());
@@ -55,7 +53,7 @@ impl Delta {
 }
 
 impl Store {
-    /// Writes a commit to a file, as what makes it of the commit `from`, or of nothing.
+    /// Writes a commit to a file, as what makes it of the commit `from`, or of nothing. The same commits give the same bytes.
     pub fn write_delta(&self, from: Option<Sha256>, to: Sha256, file: &Path) -> Result<()> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -68,12 +66,13 @@ impl Store {
         let mut name = std::os::unix::ffi::OsStrExt::as_bytes(whole.as_os_str()).to_vec();
         name.push(0);
         options.insert_value("filename", &glib::variant::FixedSizeVariantArray::from(name).to_variant());
+        let date = self.load_commit(to)?.date;
         let make = || -> Result<()> {
             let from = from.map(Sha256::to_hex);
             let how = ostree::StaticDeltaGenerateOpt::Major;
             let (to, options) = (to.to_hex(), options.end());
             self.repo.static_delta_generate(how, from.as_deref(), &to, None, Some(&options), gio::Cancellable::NONE)?;
-            Ok(File::open(&whole)?.sync_all()?)
+            set_time(&whole, date)
         };
         make().with_context(|| format!("cannot write the commit {to} to {}", file.display()))?;
         durable::rename(&whole, file)
@@ -151,6 +150,23 @@ impl Store {
         check_attributes(&tree.root)?;
         tree.check()
     }
+}
+
+/// Gives a delta a time, which libostree takes from the clock: an aligned number behind the metadata.
+fn set_time(path: &Path, date: Timestamp) -> Result<()> {
+    let at = map(path)?.child_value(0).size().next_multiple_of(8);
+    let file = File::options().write(true).open(path)?;
+    file.write_all_at(&u64::try_from(date.seconds()).unwrap_or(0).to_be_bytes(), at as u64)?;
+    Ok(file.sync_all()?)
+}
+
+/// A delta's superblock, mapped.
+fn map(path: &Path) -> Result<Variant> {
+    let file = File::open(path)?;
+    // SAFETY: whatever another process does to the file meanwhile, the variant's readers stay within the map, and
+    // nothing is kept of it but values that are checked.
+    let map = unsafe { memmap2::Mmap::map(&file) }?;
+    Ok(Variant::from_bytes_with_type(&Bytes::from_owned(map), VariantTy::new(SUPERBLOCK)?))
 }
 
 /// Gives a file of another repository its name among the objects.

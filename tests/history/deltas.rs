@@ -25,6 +25,11 @@ fn a_commit_arrives_with_all_that_belongs_to_it() {
     scene.compose(["export".as_ref(), "--from".as_ref(), "m@2".as_ref(), "m".as_ref(), delta.as_os_str()]).result();
     assert!(fs::metadata(&delta).unwrap().len() < fs::metadata(&whole).unwrap().len());
 
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    scene.compose(["export", "m@2", "again"]).result();
+    let same = fs::read(scene.path("again")).unwrap() == fs::read(&whole).unwrap();
+    assert!(same, "the clock has no part in it");
+
     let early = other.compose(["import-delta", "delta"]);
     assert_eq!(
         early.stderr,
