@@ -25,7 +25,7 @@ use crate::run_folder::RunFolder;
 const SUPERBLOCK: &str = "(a{sv}tayay(a{sv}aya(say)sstayay)aya(uayttay)a(yaytt))";
 
 /// What a delta says it is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Delta {
     file: PathBuf,
     /// The commit that it needs.
@@ -34,6 +34,8 @@ pub struct Delta {
     pub to: Sha256,
     /// That commit, whose checksum is right.
     pub commit: StoredCommit,
+    /// What is to stand beside it.
+    beside: Option<Variant>,
 }
 
 impl Delta {
@@ -46,9 +48,22 @@ impl Delta {
             let found = Sha256::of(object.data());
             ensure!(found == to, "its commit has SHA-256 {found}, expected {to}");
             let from = if from.n_children() == 0 { None } else { Some(tree::checksum_of(&from)?) };
-            Ok(Self { file: path.to_owned(), from, to, commit: commit::parse(&object)? })
+            // Under the path that it would have in a repository of deltas.
+            let is_beside = |key: &Variant| key.str().is_some_and(|key| key.ends_with("/commitmeta"));
+            let metadata = superblock.child_value(0);
+            let entry = metadata.iter().find(|entry| is_beside(&entry.child_value(0)));
+            let beside = entry.and_then(|entry| entry.child_value(1).as_variant());
+            let beside = beside.filter(|beside| beside.type_() == VariantTy::VARDICT && beside.is_normal_form());
+            Ok(Self { file: path.to_owned(), from, to, commit: commit::parse(&object)?, beside })
         };
         read().with_context(|| format!("{} is no static delta of ostree, or is damaged", path.display()))
+    }
+}
+
+impl Delta {
+    /// Bytes that are to be kept beside the commit, as [`Store::attached`].
+    pub fn attached(&self, name: &str) -> Option<Vec<u8>> {
+        commit::attached_in(self.beside.as_ref()?, name)
     }
 }
 
@@ -96,17 +111,19 @@ impl Store {
             }
         }
         made.par_iter().try_for_each(|path| check_object(path)).with_context(failed)?;
-        let is_commit = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "commit" || kind == "commitmeta");
-        let (commits, objects): (Vec<PathBuf>, Vec<PathBuf>) = made.into_iter().partition(is_commit);
+        let kind_is = |path: &Path, kind: &str| path.extension().is_some_and(|found| found == kind);
+        // What stands beside the commit is taken from what was checked.
+        made.retain(|path| !kind_is(path, "commitmeta"));
+        let (commits, objects): (Vec<PathBuf>, _) = made.into_iter().partition(|path| kind_is(path, "commit"));
         let place = &self.objects;
         objects.par_iter().try_for_each(|path| take(path, place)).with_context(failed)?;
         self.check_complete(&delta.commit).with_context(failed)?;
         rustix::fs::syncfs(&self.objects_fd).with_context(failed)?;
-        let own = |path: &&PathBuf| object::path(&self.objects, delta.to, "").file_stem() == path.file_stem();
-        let mut commits: Vec<&PathBuf> = commits.iter().filter(own).collect();
-        // What stands beside a commit comes before it.
-        commits.sort_by_key(|path| path.extension().is_some_and(|kind| kind == "commit"));
-        commits.into_iter().try_for_each(|path| take(path, place)).with_context(failed)?;
+        if let Some(beside) = &delta.beside {
+            durable::write(&object::path(place, delta.to, "commitmeta"), beside.data()).with_context(failed)?;
+        }
+        let commit = commits.iter().find(|path| scrub::checksum_in(path) == Some(delta.to));
+        take(commit.with_context(failed)?, place).with_context(failed)?;
         self.discard(folder);
         rustix::fs::syncfs(&self.objects_fd).with_context(failed)
     }
