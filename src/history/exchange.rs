@@ -38,6 +38,7 @@ pub fn import(store: &Store, file: &Path, replace: bool) -> Result<(Template, Sh
         return Err(anyhow!("{} needs the commit {from}, which this store does not have", file.display()))
             .hint(|| "import that one first, or export without --from");
     }
+    let _held = store.hold_histories()?;
     let tip = template.tip(store)?;
     if let Some(tip) = tip {
         if log(store, tip)?.iter().any(|(commit, _)| commit == to) {

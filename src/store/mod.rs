@@ -234,6 +234,15 @@ impl Store {
         rustix::fs::syncfs(&self.objects_fd).with_context(failed)
     }
 
+    /// Keeps other runs from changing histories while the file is open: what follows a ref's commit is read before it is set.
+    pub fn hold_histories(&self) -> Result<File> {
+        let hold = || {
+            let refs = File::open(self.root.join("repo/refs"))?;
+            refs.lock().map(|()| refs)
+        };
+        hold().with_context(|| format!("cannot lock the refs of the store {}", self.root.display()))
+    }
+
     fn cannot_commit(&self) -> String {
         format!("cannot commit to the store {}", self.root.display())
     }
