@@ -1,5 +1,6 @@
 //! What `store gc` frees, and what it leaves.
 
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -123,12 +124,14 @@ fn it_waits_for_other_runs() {
     let store = scene.store();
     let mut command = scene.command(["store", "gc"]);
     let mut gc = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    let mut line = String::new();
+    BufReader::new(gc.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "waiting for other runs that use the store\n");
     assert_eq!(gc.try_wait().unwrap(), None);
     drop(store);
     let output = gc.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "waiting for other runs that use the store\n");
     assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0 B freed\n");
 }
 
 #[test]
