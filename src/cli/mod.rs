@@ -4,15 +4,24 @@
 mod build;
 mod check;
 mod check_archive;
+mod checkout;
+mod commit;
+mod export;
 mod fetch;
+mod gc;
 mod graph;
+mod import_delta;
+mod log;
 mod manifests;
 mod outputs;
+mod rollback;
 mod settings;
 mod shell;
+mod show;
 mod sign;
 mod signing;
 mod store;
+mod tag;
 mod terminal;
 mod update_lock;
 mod verify;
@@ -49,6 +58,13 @@ enum Command {
     CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
     Sign(sign::Arguments),
+    Log(log::Arguments),
+    Show(show::Arguments),
+    Checkout(checkout::Arguments),
+    Rollback(rollback::Arguments),
+    Tag(tag::Arguments),
+    Export(export::Arguments),
+    ImportDelta(import_delta::Arguments),
     Store(store::Arguments),
     /// The first process of a sandbox; started by compose itself
     #[command(hide = true)]
@@ -102,7 +118,18 @@ fn run(arguments: &Arguments) -> Result<Answer> {
     // Before anything starts a thread.
     if matches!(
         arguments.command,
-        Command::Build(_) | Command::Check(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_)
+        Command::Build(_)
+            | Command::Check(_)
+            | Command::Verify(_)
+            | Command::Shell(_)
+            | Command::Log(_)
+            | Command::Show(_)
+            | Command::Checkout(_)
+            | Command::Rollback(_)
+            | Command::Tag(_)
+            | Command::Export(_)
+            | Command::ImportDelta(_)
+            | Command::Store(_)
     ) && let Some(code) = sandbox::identity::enter()?
     {
         return Ok(Answer::Code(code));
@@ -119,6 +146,13 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::CheckArchive(a) => check_archive::run(a, &settings),
         Command::Shell(a) => shell::run(a, &settings),
         Command::Sign(a) => sign::run(a, &settings),
+        Command::Log(a) => log::run(a, &settings),
+        Command::Show(a) => show::run(a, &settings),
+        Command::Checkout(a) => checkout::run(a, &settings),
+        Command::Rollback(a) => rollback::run(a, &settings),
+        Command::Tag(a) => tag::run(a, &settings),
+        Command::Export(a) => export::run(a, &settings),
+        Command::ImportDelta(a) => import_delta::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),
         Command::SandboxInit { .. } => Ok(Answer::Yes),
     }

@@ -7,6 +7,7 @@
 mod again;
 mod boot;
 mod fixture;
+mod history;
 mod hostile;
 mod image;
 mod install;
