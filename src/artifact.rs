@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{FileDigest, Sha256};
@@ -32,6 +32,9 @@ pub struct Artifact {
 struct Record {
     digest: FileDigest,
     stamp: Stamp,
+    /// The commit of the tree that the file is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commit: Option<Sha256>,
 }
 
 /// What changes when a file is written to or replaced.
@@ -54,13 +57,19 @@ pub struct Place {
     /// The file.
     pub path: PathBuf,
     record: PathBuf,
+    commit: Option<Sha256>,
 }
 
 impl Place {
     /// The place of the file at an absolute path.
     pub fn new(store: &Store, path: PathBuf, identity: Sha256) -> Self {
         let name = Sha256::of(format!("{identity} {}", path.display()).as_bytes()).to_hex();
-        Self { path, record: store.root().join("stages").join(name) }
+        Self { path, record: store.root().join("stages").join(name), commit: None }
+    }
+
+    /// The same place, of a file that is made of the tree of a commit.
+    pub fn made_of(self, commit: Sha256) -> Self {
+        Self { commit: Some(commit), ..self }
     }
 
     /// The output, when it stands as its record says.
@@ -80,7 +89,30 @@ impl Place {
         // Of the open file, since another run may have put its own at the path by now.
         let stamp = Stamp::of(&written.metadata()?);
         let size = stamp.size;
-        durable::write(&self.record, &serde_json::to_vec(&Record { digest, stamp })?)?;
+        durable::write(&self.record, &serde_json::to_vec(&Record { digest, stamp, commit: self.commit })?)?;
         Ok(Artifact { path: self.path, size, digest, reused: false })
     }
+}
+
+/// The commit of the tree that a file was made of: one that stands where the store wrote it, or a copy, which is known by its
+/// SHA-256 where the store's record has that. None for files that the store did not write.
+pub fn commit_of(store: &Store, path: &Path) -> Result<Option<Sha256>> {
+    let failed = || format!("cannot read {}", path.display());
+    let stamp = Stamp::of(&fs::metadata(path).with_context(failed)?);
+    let mut same_size = Vec::new();
+    for entry in fs::read_dir(store.root().join("stages"))? {
+        let record = fs::read(entry?.path()).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        let Some(Record { digest, stamp: written, commit: Some(commit) }) = record else { continue };
+        if written == stamp {
+            return Ok(Some(commit));
+        }
+        if let (true, FileDigest::Sha256(sha256)) = (written.size == stamp.size, digest) {
+            same_size.push((sha256, commit));
+        }
+    }
+    if same_size.is_empty() {
+        return Ok(None);
+    }
+    let (sha256, _) = File::open(path).and_then(Sha256::of_reader).with_context(failed)?;
+    Ok(same_size.into_iter().find(|(known, _)| *known == sha256).map(|(_, commit)| commit))
 }

@@ -4,6 +4,7 @@
 mod build;
 mod check;
 mod check_archive;
+mod diff;
 mod fetch;
 mod graph;
 mod manifests;
@@ -46,6 +47,7 @@ enum Command {
     Verify(verify::Arguments),
     Why(why::Arguments),
     Graph(graph::Arguments),
+    Diff(diff::Arguments),
     CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
     Sign(sign::Arguments),
@@ -100,12 +102,17 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Answer> {
     // Before anything starts a thread.
-    if matches!(
-        arguments.command,
-        Command::Build(_) | Command::Check(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_)
-    ) && let Some(code) = sandbox::identity::enter()?
-    {
+    let needs_store = match &arguments.command {
+        Command::Build(_) | Command::Check(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_) => true,
+        Command::Diff(a) => a.needs_store(),
+        _ => false,
+    };
+    if needs_store && let Some(code) = sandbox::identity::enter()? {
         return Ok(Answer::Code(code));
+    }
+    // Needs nothing of what settings take time for.
+    if let Command::Diff(a) = &arguments.command {
+        return diff::run(a, &arguments.global);
     }
     let settings = arguments.global.settle()?;
     match &arguments.command {
@@ -120,7 +127,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::Shell(a) => shell::run(a, &settings),
         Command::Sign(a) => sign::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),
-        Command::SandboxInit { .. } => Ok(Answer::Yes),
+        Command::Diff(_) | Command::SandboxInit { .. } => Ok(Answer::Yes),
     }
 }
 

@@ -57,7 +57,7 @@ pub struct Request<'a> {
 fn place(request: &Request<'_>, ending: &str, identity: Sha256) -> Place {
     let Request { store, lock, folder, .. } = request;
     let path = folder.join(format!("{}.{}.{ending}", lock.manifest, lock.architecture));
-    Place::new(store, path, identity)
+    Place::new(store, path, identity).made_of(request.commit)
 }
 
 /// The output, when it stands as [`run`] wrote it.
