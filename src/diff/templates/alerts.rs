@@ -1,8 +1,14 @@
 //! What a reviewer has to see first: what nothing explains, and what gives somebody more rights than before.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::{Change, Comparison, PathChange};
+use super::{Change, Comparison, PathChange, explanation};
+use crate::diff::Kind;
+
+/// Keys of one folder that are told one by one.
+const MOST_KEYS: usize = 4;
 
 /// Why something is to be looked at, the most alarming first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -20,6 +26,8 @@ pub enum AlertKind {
     WorldWritable,
     /// A user has a shell, or comes with one.
     UserWithShell,
+    /// An older version of a package than before.
+    Downgraded,
     /// A unit is started that was not.
     EnabledUnit,
     /// A key or certificate is new or another.
@@ -36,6 +44,7 @@ impl AlertKind {
             Self::Capabilities => "capabilities",
             Self::WorldWritable => "world-writable",
             Self::UserWithShell => "user with a shell",
+            Self::Downgraded => "downgraded",
             Self::EnabledUnit => "enabled unit",
             Self::Key => "key or certificate",
         }
@@ -58,10 +67,16 @@ pub struct Alert {
 pub(super) fn find(comparison: &Comparison) -> Vec<Alert> {
     let mut alerts = Vec::new();
     let mut put = |kind, what: &str, details: String| alerts.push(Alert { kind, what: what.to_owned(), details });
-    for change in comparison.packages.iter().flat_map(super::is_replaced) {
+    for change in comparison.packages.iter().flat_map(|report| &report.changes) {
         for package in &change.packages {
-            let version = package.to.as_deref().unwrap_or_default();
-            put(AlertKind::Replaced, &package.name, format!("another file under the same version {version}"));
+            let [from, to] = [&package.from, &package.to].map(|version| version.as_deref().unwrap_or_default());
+            match change.kind {
+                Kind::Replaced => {
+                    put(AlertKind::Replaced, &package.name, format!("another file as {to}, the same version"))
+                }
+                Kind::Downgraded => put(AlertKind::Downgraded, &package.name, format!("{from} → {to}")),
+                _ => {}
+            }
         }
     }
     for path in comparison.tree.iter().flat_map(|tree| &tree.paths) {
@@ -70,21 +85,47 @@ pub(super) fn find(comparison: &Comparison) -> Vec<Alert> {
         }
         for kind in rights(path) {
             let state = path.new.as_ref().map(|new| format!("mode {}, owner {}:{}", new.mode, new.uid, new.gid));
-            put(kind, &path.path, state.unwrap_or_default());
+            put(kind, &path.path, with_cause(state.unwrap_or_default(), path));
         }
     }
     if let Some(tree) = &comparison.tree {
         for user in tree.users.iter().filter(|user| user.gains_shell) {
             put(AlertKind::UserWithShell, &user.name, user.new.clone().unwrap_or_default());
         }
+        let mut units: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for unit in tree.units.iter().filter(|unit| unit.change == Change::Added) {
-            if let Some(by) = &unit.wanted_by {
-                put(AlertKind::EnabledUnit, &unit.unit, format!("started by {by}"));
-            }
+            units.entry(&unit.unit).or_default().extend(unit.wanted_by.as_deref());
+        }
+        for (unit, by) in units.into_iter().filter(|(_, by)| !by.is_empty()) {
+            put(AlertKind::EnabledUnit, unit, format!("started by {}", by.join(", ")));
         }
     }
+    gather_keys(&mut alerts);
     alerts.sort_by(|a, b| (a.kind, &a.what).cmp(&(b.kind, &b.what)));
     alerts
+}
+
+fn with_cause(details: String, path: &PathChange) -> String {
+    if path.is_unexplained() { details } else { format!("{details}; {}", explanation(&path.explained_by)) }
+}
+
+/// Keys of one folder that come and go for the same reason are told as one where they are many.
+fn gather_keys(alerts: &mut Vec<Alert>) {
+    let mut folders: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let of = |alert: &Alert| {
+        let folder = alert.what.rsplit_once('/').map_or("", |(folder, _)| folder);
+        (format!("{folder}/"), alert.details.clone())
+    };
+    for alert in alerts.iter().filter(|alert| alert.kind == AlertKind::Key) {
+        *folders.entry(of(alert)).or_default() += 1;
+    }
+    folders.retain(|_, count| *count > MOST_KEYS);
+    alerts.retain(|alert| alert.kind != AlertKind::Key || !folders.contains_key(&of(alert)));
+    alerts.extend(folders.into_iter().map(|((folder, details), count)| Alert {
+        kind: AlertKind::Key,
+        what: folder,
+        details: format!("{count} files, {details}"),
+    }));
 }
 
 /// Which rights a path gives that it did not give before.

@@ -79,21 +79,22 @@ impl Explainer<'_> {
         let path = difference.path.as_str();
         let values = [&difference.first, &difference.second].map(|entry| entry.as_ref().map(value));
         let accounts = [self.account(0, path, values[0]), self.account(1, path, values[1])];
-        let mut causes = Vec::new();
-        // What is there now is explained first.
-        for side in [1, 0] {
-            let account = match &accounts[side] {
+        let mut told: [Vec<Cause>; 2] = [Vec::new(), Vec::new()];
+        for (side, account) in accounts.into_iter().enumerate() {
+            told[side] = match account {
                 Account::Nothing => return None,
-                Account::Package(number) => vec![self.package(side, *number)?],
-                Account::Causes(causes) => causes.clone(),
+                Account::Package(number) => vec![self.package(side, number)?],
+                Account::Causes(causes) => causes,
                 Account::Absence => Vec::new(),
             };
-            for cause in account {
-                if !causes.contains(&cause) {
-                    causes.push(cause);
-                }
-            }
         }
+        let [old, new] = &told;
+        // What has a part in one side only says more of the difference.
+        let only = |these: &[Cause], those: &[Cause]| -> Vec<Cause> {
+            these.iter().filter(|cause| !those.contains(cause)).cloned().collect()
+        };
+        let common: Vec<Cause> = new.iter().filter(|cause| old.contains(cause)).cloned().collect();
+        let causes = [only(new, old), only(old, new), common].concat();
         (!causes.is_empty()).then_some(causes)
     }
 

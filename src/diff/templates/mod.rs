@@ -22,7 +22,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::report::{self, Report};
-use super::{Kind, tree};
+use super::tree;
 use crate::assemble::origins::{self, Cause, Known};
 use crate::digest::Sha256;
 use crate::lock::Lock;
@@ -231,9 +231,4 @@ const MOST: usize = 3;
 /// The locks of two sides.
 fn locks(known: &[Option<Known>; 2]) -> [Option<&Lock>; 2] {
     [known[0].as_ref().map(|known| &known.lock), known[1].as_ref().map(|known| &known.lock)]
-}
-
-/// Whether a package changed so that a reviewer must not overlook it.
-fn is_replaced(report: &Report) -> impl Iterator<Item = &report::SourceChange> {
-    report.changes.iter().filter(|change| change.kind == Kind::Replaced)
 }

@@ -95,8 +95,9 @@ pub struct State {
     /// The path that this is a further name of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Permission bits.
     #[serde(skip)]
-    pub(super) permissions: u32,
+    pub permissions: u32,
 }
 
 impl State {

@@ -64,7 +64,13 @@ for (const input of document.querySelectorAll("input[data-filters]")) {
 
 // The tree of files: arrow keys as in a tree view, one stop for the tab key.
 for (const tree of document.querySelectorAll(".tree")) {
-  const items = () => [...tree.querySelectorAll("summary, .leaf")].filter((item) => item.offsetParent !== null);
+  const isShown = (item) => {
+    if (item.closest("[hidden]")) return false;
+    let folder = (item.matches("summary") ? item.parentNode : item).parentNode.closest("details");
+    while (folder && folder.open) folder = folder.parentNode.closest("details");
+    return !folder;
+  };
+  const items = () => [...tree.querySelectorAll("summary, .leaf")].filter(isShown);
   for (const item of tree.querySelectorAll("summary, .leaf")) item.tabIndex = -1;
   const first = tree.querySelector("summary, .leaf");
   if (first) first.tabIndex = 0;

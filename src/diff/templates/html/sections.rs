@@ -60,10 +60,12 @@ pub(super) fn alerts(comparison: &Comparison) -> String {
     if comparison.alerts.is_empty() {
         return String::new();
     }
+    let alarming = comparison.alerts.iter().any(|alert| alert.kind <= AlertKind::Replaced);
     let mut html = format!(
-        "<section class=\"alerts\" aria-labelledby=\"alerts\">\n<header><h2 id=\"alerts\">To be looked at<span \
+        "<section class=\"alerts{}\" aria-labelledby=\"alerts\">\n<header><h2 id=\"alerts\">To be looked at<span \
          class=\"count\">{}</span></h2></header>\n<table class=\"stack\"><thead><tr><th scope=\"col\">Why</th><th \
          scope=\"col\">What</th><th scope=\"col\">How</th></tr></thead>\n<tbody>\n",
+        if alarming { " alarming" } else { "" },
         comparison.alerts.len()
     );
     for alert in &comparison.alerts {

@@ -54,7 +54,7 @@ fn row(change: &SourceChange, package: &PackageChange) -> String {
     notes.extend(tools.then(|| "among the tools".to_owned()));
     notes.extend(why);
     format!(
-        "<tr><td><b>{}</b></td><td><span class=\"tag {1}\">{1}</span></td><td class=\"version\" data-label=\"before\">{2}</td>\
+        "<tr><td class=\"name\"><b>{}</b></td><td><span class=\"tag {1}\">{1}</span></td><td class=\"version\" data-label=\"before\">{2}</td>\
          <td class=\"version\" data-label=\"now\">{3}</td><td class=\"number\" data-value=\"{new}\" \
          data-label=\"installed\">{4}</td><td class=\"number\" data-value=\"{grown}\" data-label=\"growth\">{5}</td><td \
          class=\"why\">{6}</td></tr>\n",
