@@ -14,6 +14,7 @@
 //! | [`assemble`] | package refs                 | a configured tree               | store, sandbox     |
 //! | [`check`]    | a configured tree            | what is wrong with it           | nothing            |
 //! | [`finalize`] | a tree                       | `root.img` and other outputs    | output folder      |
+//! | [`history`]  | a configured tree            | the next commit of a template   | store              |
 //! | [`publish`]  | `root.img`                   | a template package              | output folder      |
 //!
 //! Things the stages use: [`package`] (what the package formats' manuals say), [`store`] (the ostree
@@ -27,6 +28,7 @@ pub mod check;
 pub mod diff;
 pub mod fetch;
 pub mod finalize;
+pub mod history;
 pub mod import;
 pub mod lock;
 pub mod manifest;

@@ -24,6 +24,7 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::arch::Architecture;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::import::{self, Imports};
@@ -93,9 +94,22 @@ pub fn key(manifest: &Manifest, lock: &Lock) -> Result<Sha256> {
     Ok(Sha256::of(&serde_json::to_vec(&inputs)?))
 }
 
-/// The commit of the configured tree, if it was made before.
+/// The ref of what is known of the scripts of a manifest's root, from one build to the next.
+pub fn scripts_ref(manifest: &str, architecture: &Architecture) -> String {
+    replay::ref_name(&root_name(manifest, architecture))
+}
+
+/// What a root is called where its manifest and architecture are meant.
+fn root_name(manifest: &str, architecture: &Architecture) -> String {
+    format!("{manifest} {architecture}")
+}
+
+/// The commit of the configured tree, if it was made before, and the record of its origins is there.
 pub fn cached(store: &Store, key: Sha256) -> Result<Option<Sha256>> {
-    store.resolve(&store::cache_ref(STAGE, key))
+    let Some(commit) = store.resolve(&store::cache_ref(STAGE, key))? else { return Ok(None) };
+    // Without the record nobody could tell how the tree was made.
+    let (root, _) = store.read_commit(commit)?;
+    Ok(store.resolve(&origins::record_ref(root.0))?.map(|_| commit))
 }
 
 /// Makes the configured tree and commits it under its key, from packages that may still be on their way. `program` is this
@@ -117,7 +131,7 @@ pub fn run(
     let task = progress.task("configure", Unit::Items, 0);
     let mut on_line = |line: &str| progress.detail(line);
     let rounds = assembly.rounds(&mut on_line)?;
-    let name = format!("{} {}", manifest.name, lock.architecture);
+    let name = root_name(&manifest.name, &lock.architecture);
     let mut replay = Replay::load(store, &name, installation.residue());
     let tree = match configure(&mut assembly, &mut replay, &rounds, &writer, &mut on_line) {
         Err(error) if replay.misled => {
@@ -139,6 +153,7 @@ pub fn run(
         parent: None,
         subject: name.clone(),
         metadata: tree.metadata()?,
+        version: None,
         root: timings.alone(timing::Part::Commit, || writer.write_tree(&tree))?,
         date: lock.date,
     };
@@ -245,23 +260,6 @@ fn merge_alone(store: &Store, installation: &dyn Installation, packages: &[usize
     let mut merger = Merger::new(installation, store, &writer);
     merger.merge(&Round { register: packages.to_vec(), unpack: packages.to_vec(), ..Round::default() })?;
     Ok(merger.into_merged())
-}
-
-/// Points `template/<name>/<architecture>` to the tree of `commit`, unless the template has that tree already.
-pub fn publish(store: &Store, manifest: &Manifest, lock: &Lock, commit: Sha256) -> Result<Sha256> {
-    let name = format!("template/{}/{}", manifest.name, lock.architecture);
-    let (root, mut metadata) = store.read_commit(commit)?;
-    let parent = store.resolve(&name)?;
-    if let Some(parent) = parent {
-        let (old_root, old_metadata) = store.read_commit(parent)?;
-        if old_root == root && metadata.iter().all(|(key, value)| old_metadata.get(key) == Some(value)) {
-            return Ok(parent);
-        }
-    }
-    metadata.insert("lock".to_owned(), Sha256::of(lock.render()?.as_bytes()).to_hex());
-    let subject = format!("{} {}", manifest.name, lock.architecture);
-    let commits = store.commit(&[NewCommit { name, parent, subject, metadata, root, date: lock.date }])?;
-    Ok(commits[0])
 }
 
 /// Reads the packages' control files.

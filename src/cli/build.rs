@@ -11,6 +11,7 @@ use compose::artifact::Artifact;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
 use compose::finalize;
+use compose::history::{self, Recorded, Template, Version};
 use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// Folder of outputs
     #[arg(long, value_name = "DIR", default_value = "out")]
     output: PathBuf,
+    /// The version of the commit that the build adds to the template's history [default: the build's number]
+    #[arg(long, value_name = "V")]
+    template_version: Option<Version>,
     #[command(flatten)]
     pub signing: Signing,
 }
@@ -81,6 +85,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let (manifest, locks) = arguments.load()?;
     for lock in &locks {
         let store = Store::open(&settings.store)?;
+        settings.remember_lock(&manifest, &lock.architecture)?;
         let built = build(arguments, &manifest, lock, settings, &store)
             .map_err(|error| cannot("build", &manifest, lock, error))?;
         for (_, artifact) in built.artifacts {
@@ -186,7 +191,8 @@ pub fn build(
     let mut summary = Summary::default();
 
     let (commit, mut tree) = configure(store, manifest, lock, settings, &mut summary)?;
-    let template = assemble::publish(store, manifest, lock, commit)?;
+    let template = Template { name: manifest.name.clone(), architecture: lock.architecture.clone() };
+    let recorded = history::record(store, &template, lock, commit, arguments.template_version.as_ref())?;
 
     let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
@@ -204,7 +210,7 @@ pub fn build(
         let artifact = summary.time("finalize", || store.timings().alone(Part::Image, write))?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
-    summary.tell(manifest, lock, &artifacts, template, settings);
+    summary.tell(manifest, lock, &artifacts, &template, &recorded, settings);
     for (part, Spent { wall, cpu }) in store.timings().told() {
         settings.terminal.detail(&format!(
             "time of {part}: {:.3} s, CPU {:.3} s",
@@ -242,7 +248,8 @@ impl Summary {
         manifest: &Manifest,
         lock: &Lock,
         artifacts: &[(OutputFormat, Artifact)],
-        template: Sha256,
+        template: &Template,
+        recorded: &Recorded,
         settings: &Settings,
     ) {
         let tell = |line: &str| settings.terminal.note(line);
@@ -261,6 +268,9 @@ impl Summary {
         let times: Vec<_> =
             self.times.iter().map(|(name, time)| format!("{name} {}", terminal::seconds(*time))).collect();
         tell(&times.join(", "));
-        tell(&format!("template/{}/{} is {template}", manifest.name, lock.architecture));
+        let Recorded { commit, version, new } = recorded;
+        let version = version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
+        let same = if *new { "" } else { ", as before" };
+        tell(&format!("{} is {commit}{version}{same}", template.ref_name()));
     }
 }

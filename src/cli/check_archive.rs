@@ -7,7 +7,7 @@ use clap::Args;
 use compose::arch::Architecture;
 use compose::manifest;
 use compose::progress::Progress;
-use compose::{resolve, source};
+use compose::{resolve, source, store};
 
 use super::manifests::architectures;
 use super::settings::Settings;
@@ -28,6 +28,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let manifest = manifest::load(&arguments.manifest)?;
     let mut answer = Answer::Yes;
     for architecture in architectures(&manifest, &arguments.arch)? {
+        let _held = store::hold(&settings.store)?;
         let indexes = source::load_indexes(&[(&manifest, &architecture)], &settings.source())?.remove(0);
         let verdict = resolve::judge(manifest.format, &architecture, &indexes.packages)
             .with_context(|| format!("cannot judge the archives of {} for {architecture}", manifest.name))?;

@@ -10,15 +10,15 @@ use compose::diff::templates::{self, Comparison, Subject, content, html, json, m
 use compose::error::Hint;
 use compose::lock::{self, Lock};
 use compose::store::Store;
-use compose::{artifact, durable, process};
+use compose::{artifact, durable, history, process};
 
 use super::settings::{self, Global};
 use super::{Answer, terminal};
 
 /// Tell what changed between two locks or templates, and why
 ///
-/// OLD and NEW are each a lock file, a git revision of one (`REVISION:locks/NAME.lock`), a ref or commit of the store, or an
-/// image or template file that was built with the store. Two locks need no store. Exits with 1 when they differ.
+/// OLD and NEW are each a lock file, a git revision of one (`REVISION:locks/NAME.lock`), what `log` and `show` take for a
+/// commit of the store, or an image or template file that was built with the store. Two locks need no store. Exits with 1 when they differ.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// What was
@@ -181,13 +181,6 @@ fn of_file(name: &str, path: &Path, store: &Store) -> Result<Subject> {
 }
 
 fn of_store(word: &str, store: &Store) -> Result<Subject> {
-    let commit = match word.parse() {
-        Ok(commit) => Some(commit),
-        Err(_) => store.resolve(word)?,
-    };
-    match commit {
-        Some(commit) => templates::subject_of(store, word.to_owned(), commit),
-        None => Err(anyhow!("there is no file {word}, and the store {} has no such ref", store.root().display()))
-            .hint(|| "compose store ls"),
-    }
+    let named = history::resolve(store, word, None).with_context(|| format!("there is no file {word}"))?;
+    templates::subject_of(store, word.to_owned(), named.commit)
 }

@@ -6,7 +6,7 @@ use compose::fetch;
 use compose::lock::{self, Package};
 use compose::manifest::Manifest;
 use compose::progress::Progress;
-use compose::source;
+use compose::{source, store};
 
 use super::manifests::Manifests;
 use super::settings::Settings;
@@ -23,6 +23,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     for (manifest, architecture) in arguments.manifests.load()? {
         let lock = lock::load(&manifest, &architecture)?;
+        settings.remember_lock(&manifest, &architecture)?;
         let report = fetch_files(&manifest, &lock.files(), settings)?;
         settings.terminal.note(&format!(
             "{} {architecture}: {} fetched ({}), {} were here",
@@ -37,6 +38,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
 
 /// Downloads files of a manifest's archives that are not here yet.
 pub fn fetch_files(manifest: &Manifest, files: &[&Package], settings: &Settings) -> Result<fetch::Report> {
+    let _held = store::hold(&settings.store)?;
     let archives = source::archives_of_files(manifest);
     let context = fetch::Context {
         client: &settings.client,

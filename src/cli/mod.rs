@@ -4,16 +4,24 @@
 mod build;
 mod check;
 mod check_archive;
+mod checkout;
+mod commit;
 mod diff;
+mod export;
 mod fetch;
+mod gc;
 mod graph;
+mod log;
 mod manifests;
 mod outputs;
+mod rollback;
 mod settings;
 mod shell;
+mod show;
 mod sign;
 mod signing;
 mod store;
+mod tag;
 mod terminal;
 mod update_lock;
 mod verify;
@@ -51,6 +59,13 @@ enum Command {
     CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
     Sign(sign::Arguments),
+    Log(log::Arguments),
+    Show(show::Arguments),
+    Checkout(checkout::Arguments),
+    Rollback(rollback::Arguments),
+    Tag(tag::Arguments),
+    Export(export::Arguments),
+    ImportDelta(export::ImportArguments),
     Store(store::Arguments),
     /// The first process of a sandbox; started by compose itself
     #[command(hide = true)]
@@ -102,12 +117,22 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Answer> {
     // Before anything starts a thread.
-    let needs_store = match &arguments.command {
-        Command::Build(_) | Command::Check(_) | Command::Verify(_) | Command::Shell(_) | Command::Store(_) => true,
-        Command::Diff(a) => a.needs_store(),
-        _ => false,
-    };
-    if needs_store && let Some(code) = sandbox::identity::enter()? {
+    let opens_store = matches!(
+        arguments.command,
+        Command::Build(_)
+            | Command::Check(_)
+            | Command::Verify(_)
+            | Command::Shell(_)
+            | Command::Log(_)
+            | Command::Show(_)
+            | Command::Checkout(_)
+            | Command::Rollback(_)
+            | Command::Tag(_)
+            | Command::Export(_)
+            | Command::ImportDelta(_)
+            | Command::Store(_)
+    ) || matches!(&arguments.command, Command::Diff(a) if a.needs_store());
+    if opens_store && let Some(code) = sandbox::identity::enter()? {
         return Ok(Answer::Code(code));
     }
     // Needs nothing of what settings take time for.
@@ -126,6 +151,13 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::CheckArchive(a) => check_archive::run(a, &settings),
         Command::Shell(a) => shell::run(a, &settings),
         Command::Sign(a) => sign::run(a, &settings),
+        Command::Log(a) => log::run(a, &settings),
+        Command::Show(a) => show::run(a, &settings),
+        Command::Checkout(a) => checkout::run(a, &settings),
+        Command::Rollback(a) => rollback::run(a, &settings),
+        Command::Tag(a) => tag::run(a, &settings),
+        Command::Export(a) => export::run(a, &settings),
+        Command::ImportDelta(a) => export::run_import(a, &settings),
         Command::Store(a) => store::run(a, &settings),
         Command::Diff(_) | Command::SandboxInit { .. } => Ok(Answer::Yes),
     }

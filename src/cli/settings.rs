@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
+use compose::arch::Architecture;
 use compose::assemble::ScriptLimits;
 use compose::clock::Timestamp;
 use compose::error::Hint;
+use compose::lock;
+use compose::manifest::Manifest;
 use compose::source;
 use compose::source::http::{self, Client};
 use compose::source::mirrors::{self, Mirrors};
+use compose::store;
 
 use super::terminal::{Terminal, Verbosity};
 
@@ -146,6 +150,13 @@ impl Settings {
         let ScriptLimits { time, space } = self.scripts;
         let time = format!("--script-timeout={}s", time.as_secs());
         std::iter::once(time).chain(space.map(|bytes| format!("--script-space={bytes}"))).collect()
+    }
+
+    /// Lets the store know that a manifest's lock needs what it has.
+    pub fn remember_lock(&self, manifest: &Manifest, architecture: &Architecture) -> Result<()> {
+        let path = lock::path_for(manifest, architecture);
+        let absolute = std::path::absolute(&path).with_context(|| format!("cannot find {}", path.display()))?;
+        store::remember_lock(&self.store, &absolute)
     }
 
     /// What archives' metadata is loaded with.

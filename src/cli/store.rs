@@ -1,4 +1,4 @@
-//! `compose store`: what the store holds and whether it is sound.
+//! `compose store`: what the store holds and whether it is sound, and what of it can go.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -6,7 +6,7 @@ use compose::progress::Progress;
 use compose::store::Store;
 
 use super::settings::Settings;
-use super::{Answer, terminal};
+use super::{Answer, gc, terminal};
 
 /// Look after the store
 #[derive(Debug, Args)]
@@ -25,21 +25,24 @@ enum Command {
     },
     /// Check every object that a ref needs
     Verify,
+    /// Free what neither templates' histories, tags nor locks need
+    Gc(gc::Arguments),
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    let store = Store::open(&settings.store)?;
+    let open = || Store::open(&settings.store);
     match &arguments.command {
         Command::Ls { prefix } => {
-            for (name, commit) in store.refs(prefix)? {
+            for (name, commit) in open()?.refs(prefix)? {
                 terminal::print(&format!("{commit} {name}"))?;
             }
         }
         Command::Verify => {
-            let refs = store.verify()?;
+            let refs = open()?.verify()?;
             settings.terminal.note(&format!("{refs} refs are sound"));
         }
+        Command::Gc(arguments) => return gc::run(arguments, settings),
     }
     Ok(Answer::Yes)
 }

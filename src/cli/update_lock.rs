@@ -14,6 +14,7 @@ use compose::manifest::Manifest;
 use compose::progress::Progress;
 use compose::resolve::{self, Previous};
 use compose::source::{self, Indexes};
+use compose::store;
 use rayon::prelude::*;
 
 use super::fetch::fetch_files;
@@ -63,6 +64,7 @@ struct Update {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let wanted = arguments.manifests.load()?;
     let pairs: Vec<(&Manifest, &Architecture)> = wanted.iter().map(|(manifest, a)| (manifest, a)).collect();
+    let _held = store::hold(&settings.store)?;
     let indexes = source::load_indexes(&pairs, &settings.source())?;
     let updates: Vec<Update> = wanted
         .into_par_iter()

@@ -88,6 +88,7 @@ fn new_commit(format: Format, sha256: Sha256, root: (Sha256, Sha256)) -> NewComm
         parent: None,
         subject: sha256.to_hex(),
         metadata: BTreeMap::from([("import".to_owned(), VERSION.to_owned())]),
+        version: None,
         root,
         date: Timestamp::from_seconds(0).expect("1970 is a date"),
     }

@@ -136,13 +136,36 @@ impl SuiteCache {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
-            let sha256 = name.strip_suffix(".table").unwrap_or(name).parse::<Sha256>().ok();
-            if sha256.is_some_and(|sha256| !named.contains(&sha256)) {
+            if index_of(name).is_some_and(|sha256| !named.contains(&sha256)) {
                 remove(&entry.path())?;
             }
         }
         Ok(())
     }
+}
+
+/// The index files, and their tables, of all archives but these, below the folder that [`SuiteCache::new`] takes. What is known
+/// of the archives' age is none of them: it tells later whether a mirror shows an older state.
+pub fn unneeded_indexes(root: &Path, archives: &BTreeSet<&str>) -> Result<Vec<PathBuf>> {
+    let needed: BTreeSet<String> = archives.iter().map(|archive| file_name(archive)).collect();
+    let read = |folder: &Path| -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        Ok(paths)
+    };
+    let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut unneeded = Vec::new();
+    for archive in read(root)?.into_iter().filter(|path| path.is_dir() && !needed.contains(&name_of(path))) {
+        for suite in read(&archive)?.into_iter().filter(|path| path.is_dir()) {
+            unneeded.extend(read(&suite)?.into_iter().filter(|path| index_of(&name_of(path)).is_some()));
+        }
+    }
+    Ok(unneeded)
+}
+
+/// The index that a file is, or is the table of.
+fn index_of(name: &str) -> Option<Sha256> {
+    name.strip_suffix(".table").unwrap_or(name).parse().ok()
 }
 
 /// The name as one path component: a flat repository's suite is a path.

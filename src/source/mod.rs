@@ -26,6 +26,7 @@ use crate::manifest::{Archive, Manifest};
 use crate::package::deb::table::Table;
 use crate::progress::Progress;
 
+pub use cache::unneeded_indexes;
 use http::Client;
 use mirrors::Mirrors;
 

@@ -150,12 +150,15 @@ fn write_file(objects: Objects<'_>, leaf: Leaf, folder: &File, name: &str, targe
 }
 
 /// An own copy of an object, with owner, mode and attributes.
-fn copy_file(object: &Path, target: &Path) -> Result<()> {
+pub(super) fn copy_file(object: &Path, target: &Path) -> Result<()> {
     let metadata = fs::symlink_metadata(object)?;
     let (uid, gid) = (Some(Uid::from_raw(metadata.uid())), Some(Gid::from_raw(metadata.gid())));
+    let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let times = Timestamps { last_access: epoch, last_modification: epoch };
     if metadata.is_symlink() {
         rustix::fs::symlink(&fs::read_link(object)?, target)?;
         rustix::fs::chownat(CWD, target, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::utimensat(CWD, target, &times, AtFlags::SYMLINK_NOFOLLOW)?;
         return Ok(());
     }
     fs::copy(object, target)?;
@@ -164,8 +167,6 @@ fn copy_file(object: &Path, target: &Path) -> Result<()> {
         rustix::fs::setxattr(target, &name, &value, XattrFlags::empty())?;
     }
     rustix::fs::chmod(target, Mode::from_raw_mode(metadata.mode() & 0o7777))?;
-    let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let times = Timestamps { last_access: epoch, last_modification: epoch };
     rustix::fs::futimens(File::open(target)?, &times)?;
     Ok(())
 }

@@ -8,8 +8,10 @@
 //!                      package/<format>/<sha256>       one package: control/, data/, index
 //!                      cache/<stage>/<key>             results of stages
 //!                      template/<name>/<architecture>  a history of configured trees
+//!                      tag/<name>/<architecture>/<tag> one of its commits
 //!   files/           downloaded packages, named by SHA-256
 //!   archives/        verified metadata of archives
+//!   locks/           notes of the locks that builds used
 //!   stages/          records of files that stages wrote outside the store
 //!   work/            folders of runs; those of ended runs are removed at the next opening
 //! ```
@@ -19,8 +21,13 @@
 //! own instructions and takes a lock per object; the objects are byte for byte those that libostree writes.
 
 mod checkout;
+mod commit;
+mod copy;
+mod delta;
 mod gvariant;
+mod locks;
 mod object;
+mod prune;
 mod put;
 mod scrub;
 mod tree;
@@ -36,16 +43,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow};
-use glib::prelude::*;
-use glib::variant::{DictEntry, FixedSizeVariantArray, Variant};
 
 pub use checkout::{Layers, check_out, set_directory_attributes};
+pub use commit::{NewCommit, StoredCommit};
+pub use copy::copy_out;
+pub use delta::Delta;
+pub use locks::{remember_lock, remembered_locks};
 pub use object::{Attributes, Content, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
+pub use prune::Freed;
 pub use put::{link, put};
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
 pub use upper::{Entry, Inode, apply_upper};
 
-use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::package::Format;
 use crate::run_folder::RunFolder;
@@ -72,23 +81,6 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// A commit to be written.
-#[derive(Debug)]
-pub struct NewCommit {
-    /// The ref that will point to it.
-    pub name: String,
-    /// The commit it follows.
-    pub parent: Option<Sha256>,
-    /// One line.
-    pub subject: String,
-    /// Facts that belong to the commit, in ostree's commit metadata under `compose.NAME`.
-    pub metadata: BTreeMap<String, String>,
-    /// The root directory's tree and meta objects.
-    pub root: (Sha256, Sha256),
-    /// The commit's time.
-    pub date: Timestamp,
-}
-
 /// Commits whose refs are not set yet.
 #[derive(Debug)]
 pub struct PendingRefs {
@@ -106,13 +98,31 @@ impl PendingRefs {
 impl Store {
     /// Opens the store at `root`, making it when it is not there, and takes a share in its lock.
     pub fn open(root: &Path) -> Result<Self> {
+        let lock = hold(root)?;
+        Self::open_locked(root, lock)
+    }
+
+    /// Opens the store at `root` once no other run has it open, and keeps others out. `wait` is called when one has.
+    pub fn open_alone(root: &Path, wait: impl FnOnce()) -> Result<Self> {
+        let lock = lock_file(root)?;
+        match lock.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => {
+                wait();
+                lock.lock()
+            }
+            Err(fs::TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
+        .with_context(|| format!("cannot lock the store {}", root.display()))?;
+        Self::open_locked(root, lock)
+    }
+
+    fn open_locked(root: &Path, lock: File) -> Result<Self> {
         let failed = || format!("cannot open the store {}", root.display());
         for folder in ["repo", "files", "archives", "stages", "work"] {
             fs::create_dir_all(root.join(folder)).with_context(failed)?;
         }
         let root = fs::canonicalize(root).with_context(failed)?;
-        let lock = File::create(root.join("lock")).with_context(failed)?;
-        lock.lock_shared().with_context(failed)?;
         // Other users of the host are kept from the set-id programs of roots.
         for folder in ["repo", "work"] {
             fs::set_permissions(root.join(folder), fs::Permissions::from_mode(0o700)).with_context(failed)?;
@@ -213,26 +223,25 @@ impl Store {
         Ok(())
     }
 
+    /// Points refs to commits that are durable already, or removes them, in one transaction that is durable at once.
+    pub fn change_refs(&self, changes: &[(String, Option<Sha256>)]) -> Result<()> {
+        let failed = || format!("cannot change refs of the store {}", self.root.display());
+        let transaction = self.repo.auto_transaction(gio::Cancellable::NONE).with_context(failed)?;
+        for (name, commit) in changes {
+            self.repo.transaction_set_ref(None, name, commit.map(Sha256::to_hex).as_deref());
+        }
+        transaction.commit(gio::Cancellable::NONE).with_context(failed)?;
+        rustix::fs::syncfs(&self.objects_fd).with_context(failed)
+    }
+
     fn cannot_commit(&self) -> String {
         format!("cannot commit to the store {}", self.root.display())
     }
 
     /// The root directory's tree and meta objects, and the metadata under `compose.`, of a commit.
     pub fn read_commit(&self, commit: Sha256) -> Result<((Sha256, Sha256), BTreeMap<String, String>)> {
-        let damaged = || format!("the commit {commit} in {} is damaged", self.root.display());
-        let variant = self.repo.load_variant(ostree::ObjectType::Commit, &commit.to_hex()).with_context(damaged)?;
-        let metadata = glib::VariantDict::new(Some(&variant.child_value(0)));
-        let mut facts = BTreeMap::new();
-        for entry in variant.child_value(0).iter() {
-            let key: String = entry.child_value(0).get().with_context(damaged)?;
-            if let Some(name) = key.strip_prefix("compose.")
-                && let Ok(Some(value)) = metadata.lookup::<String>(&key)
-            {
-                facts.insert(name.to_owned(), value);
-            }
-        }
-        let checksum = |index| tree::checksum_of(&variant.child_value(index)).with_context(damaged);
-        Ok(((checksum(6)?, checksum(7)?), facts))
+        let StoredCommit { root, metadata, .. } = self.load_commit(commit)?;
+        Ok((root, metadata))
     }
 
     /// The tree of a commit, of which no directory is read yet.
@@ -276,6 +285,22 @@ impl Store {
     }
 }
 
+/// Takes a share in the lock of the store at `root`, making its folder when it is not there: nothing is deleted from it
+/// while the file is open.
+pub fn hold(root: &Path) -> Result<File> {
+    let lock = lock_file(root)?;
+    lock.lock_shared().with_context(|| format!("cannot lock the store {}", root.display()))?;
+    Ok(lock)
+}
+
+fn lock_file(root: &Path) -> Result<File> {
+    let open = || {
+        fs::create_dir_all(root)?;
+        File::create(root.join("lock"))
+    };
+    open().with_context(|| format!("cannot open the store {}", root.display()))
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
         for removal in self.removals.take() {
@@ -295,7 +320,7 @@ impl ObjectWriter {
     pub fn write_commits(&self, commits: &[NewCommit]) -> Result<PendingRefs> {
         let mut refs = Vec::with_capacity(commits.len());
         for commit in commits {
-            let checksum = self.write_metadata(commit_variant(commit).data(), "commit")?;
+            let checksum = self.write_metadata(commit::variant_of(commit).data(), "commit")?;
             refs.push((commit.name.clone(), checksum));
         }
         let objects = self.file_system()?;
@@ -312,29 +337,4 @@ pub fn package_ref(format: Format, sha256: Sha256) -> String {
 /// The ref of a cached stage result.
 pub fn cache_ref(stage: &str, key: Sha256) -> String {
     format!("cache/{stage}/{key}")
-}
-
-/// A commit object: `(a{sv}aya(say)sstayay)`, see `OSTREE_COMMIT_GVARIANT_FORMAT` in ostree-core.h.
-fn commit_variant(commit: &NewCommit) -> Variant {
-    let bytes = |b: &[u8]| FixedSizeVariantArray::from(b.to_vec()).to_variant();
-    let mut metadata: Vec<DictEntry<String, Variant>> = Vec::new();
-    for (key, value) in &commit.metadata {
-        metadata.push(DictEntry::new(format!("compose.{key}"), value.to_variant()));
-    }
-    let parent = commit.parent.map_or_else(Vec::new, |p| p.as_bytes().to_vec());
-    let related = Variant::array_from_iter_with_type(
-        glib::VariantTy::new("(say)").unwrap_or(glib::VariantTy::TUPLE),
-        [] as [Variant; 0],
-    );
-    let seconds = u64::try_from(commit.date.seconds()).unwrap_or(0).to_be();
-    Variant::tuple_from_iter([
-        metadata.to_variant(),
-        bytes(&parent),
-        related,
-        commit.subject.to_variant(),
-        String::new().to_variant(),
-        seconds.to_variant(),
-        bytes(commit.root.0.as_bytes()),
-        bytes(commit.root.1.as_bytes()),
-    ])
 }

@@ -1,10 +1,12 @@
 //! After a power failure: objects and refs that got their names but not their contents are removed, so that the next run
 //! makes them again. Nothing here is needed after a process was merely killed.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use glib::variant::Variant;
 use rayon::prelude::*;
 
 use super::object;
@@ -35,18 +37,34 @@ pub(super) fn after_power_failure(root: &Path) -> Result<()> {
 fn scrub_objects(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let digits =
-            |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = digits(folder.file_name()) + &digits(path.file_stem());
-        if name.parse::<Sha256>().ok() != Some(digest_of(&path)?) {
+        if path.extension().is_some_and(|kind| kind == "commitmeta") {
+            scrub_beside(&path)?;
+            continue;
+        }
+        if checksum_in(&path) != Some(digest_of(&path)?) {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
     Ok(())
 }
 
+/// What stands beside a commit is no object: it has no checksum, but a form.
+fn scrub_beside(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.is_empty() || !Variant::from_data::<HashMap<String, Variant>, _>(bytes).is_normal_form() {
+        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The checksum that an object's file has by its name.
+pub(super) fn checksum_in(path: &Path) -> Option<Sha256> {
+    let digits = |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+    (digits(path.parent().and_then(Path::file_name)) + &digits(path.file_stem())).parse().ok()
+}
+
 /// The checksum that an object's file has by its content.
-fn digest_of(path: &Path) -> Result<Sha256> {
+pub(super) fn digest_of(path: &Path) -> Result<Sha256> {
     let read = || -> Result<Sha256> {
         if path.extension().is_none_or(|kind| kind != "file") {
             return Ok(Sha256::of_reader(File::open(path)?)?.0);

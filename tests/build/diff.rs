@@ -150,6 +150,7 @@ fn tamper(scene: &Scene, commit: &str) -> String {
         parent: Some(commit),
         subject: "tampered".to_owned(),
         metadata,
+        version: None,
         root: writer.write_tree(&tree).unwrap(),
         date: "2026-01-01T00:00:00Z".parse().unwrap(),
     };

@@ -8,6 +8,7 @@ mod again;
 mod boot;
 mod diff;
 mod fixture;
+mod history;
 mod hostile;
 mod image;
 mod install;

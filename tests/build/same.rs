@@ -1,12 +1,12 @@
 //! The same lock gives the same bytes, whoever builds where.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::fixture::{self, REQUIRED, SHIPPED, SIGNING_KEY, Scene, path_of};
-use crate::support::needs::{self, needs};
+use crate::support::needs::needs;
 use crate::support::program::{PROGRAM, run};
+use crate::support::user::User;
 
 /// What is built of the shipped manifests.
 const FORMATS: [&str; 6] = ["--format", "root.img", "--format", "tar", "--format", "qubes-template"];
@@ -37,11 +37,12 @@ fn the_image_is_the_same_for_everyone() {
     }
     drop(elsewhere);
 
-    let Some(user) = needs(User::new(&scene)) else { return };
+    let fill = |home: &Path| fixture::copy(scene.folder.path(), &home.join("project"));
+    let Some(user) = needs(User::new(USER, fill)) else { return };
     for (name, expected) in SHIPPED.iter().zip(&expected) {
-        assert_eq!(&user.build(name, &FORMATS), expected, "{name}, as an ordinary user with four jobs");
+        assert_eq!(&build_as(&user, name, &FORMATS), expected, "{name}, as an ordinary user with four jobs");
     }
-    assert_eq!(user.build(REQUIRED, &[]), others, "other outputs, as an ordinary user with four jobs");
+    assert_eq!(build_as(&user, REQUIRED, &[]), others, "other outputs, as an ordinary user with four jobs");
 }
 
 /// The digests that a build prints, without the paths.
@@ -60,51 +61,9 @@ fn elsewhere_with_one_job(scene: &Scene, name: &str, formats: &[&str]) -> Vec<St
     digests(&run(&mut command).result())
 }
 
-/// An ordinary user with subordinate ids, with a project and the program in the home folder.
-struct User {
-    home: tempfile::TempDir,
-}
-
-impl User {
-    /// Makes the user, with what a scene has, which only root can.
-    fn new(scene: &Scene) -> Result<Self, String> {
-        needs::root()?;
-        let home = tempfile::tempdir().map_err(|e| e.to_string())?;
-        fixture::copy(scene.folder.path(), &home.path().join("project"));
-        fs::copy(PROGRAM, home.path().join("compose")).map_err(|e| e.to_string())?;
-        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
-        let user = Self { home };
-        Self::remove();
-        let folder = user.home.path();
-        run(Command::new("useradd").args(["--no-create-home", "--home-dir"]).arg(folder).arg(USER)).or_reason()?;
-        let subordinate = |file: &str| fs::read_to_string(file).unwrap_or_default().contains(USER);
-        if !subordinate("/etc/subuid") || !subordinate("/etc/subgid") {
-            let ranges = ["--add-subuids", "500000000-500065535", "--add-subgids", "500000000-500065535"];
-            run(Command::new("usermod").args(ranges).arg(USER)).or_reason()?;
-        }
-        run(Command::new("chown").arg("-R").arg(format!("{USER}:")).arg(folder)).or_reason()?;
-        Ok(user)
-    }
-
-    fn build(&self, name: &str, formats: &[&str]) -> Vec<String> {
-        let path = |path: &str| self.home.path().join(path);
-        let mut command = Command::new("runuser");
-        command.args(["-u", USER, "--"]).arg(path("compose")).args(["--jobs", "4", "build"]).args(formats);
-        command.args(["--sign-key", SIGNING_KEY]);
-        command.arg(path_of(name)).env("HOME", path("")).current_dir(path("project"));
-        digests(&run(&mut command).result())
-    }
-
-    /// Also of an earlier run that was killed.
-    fn remove() {
-        if fs::read_to_string("/etc/passwd").is_ok_and(|text| text.contains(&format!("\n{USER}:"))) {
-            run(Command::new("userdel").arg(USER)).result();
-        }
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        Self::remove();
-    }
+/// Builds as an ordinary user, who has the scene's folder as a project of their own.
+fn build_as(user: &User, name: &str, formats: &[&str]) -> Vec<String> {
+    let mut command = user.compose("project");
+    command.args(["--jobs", "4", "build"]).args(formats).args(["--sign-key", SIGNING_KEY]).arg(path_of(name));
+    digests(&run(&mut command).result())
 }

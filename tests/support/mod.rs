@@ -11,6 +11,7 @@ pub mod program;
 pub mod rpm;
 pub mod snapshot;
 mod tar;
+pub mod user;
 
 /// An error as the command line shows it: the message with its causes, then the hints, a line each.
 pub fn told(error: &anyhow::Error) -> String {

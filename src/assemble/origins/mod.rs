@@ -1,8 +1,8 @@
 //! Where each path of a configured tree comes from that is not as a package ships it: which script, trigger, program, row of
 //! the table of residue or part of the manifest may have changed it, and what the build left there.
 //!
-//! The record is kept under `cache/origins/<tree>`, the checksum of the root directory's tree object, with the lock:
-//! it is a function of both and of nothing else. Whoever reads it compares what it says with what a tree has.
+//! The record is kept under `cache/origins/<tree>`, the checksum of the root directory's tree object, and is a function of lock
+//! and manifest. Whoever reads it compares what it says with what a tree has.
 
 mod deeds;
 mod shipped;
@@ -27,9 +27,8 @@ use crate::store::{self, Directory, Extras, NewCommit, ObjectReader, ObjectWrite
 const VERSION: u32 = 1;
 /// The stage's name in refs.
 const STAGE: &str = "origins";
-/// The files of the record's commit.
+/// The file of the record's commit.
 const RECORD: &str = "record";
-const LOCK: &str = "lock";
 
 /// What kind of thing changed a path.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -95,30 +94,20 @@ impl Origins {
     }
 }
 
-/// What the store knows of a tree's making.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// Where its paths come from.
-    pub origins: Origins,
-    /// The lock it was made from.
-    pub lock: Lock,
+/// The ref of the record of a tree, given by the tree object of its root directory.
+pub fn record_ref(tree: Sha256) -> String {
+    store::cache_ref(STAGE, tree)
 }
 
 /// Looks for the record of a tree; none where there is none.
-pub fn load(store: &Store, tree: Sha256) -> Result<Option<Known>> {
-    let Some(commit) = store.resolve(&store::cache_ref(STAGE, tree))? else { return Ok(None) };
+pub fn load(store: &Store, tree: Sha256) -> Result<Option<Origins>> {
+    let Some(commit) = store.resolve(&record_ref(tree))? else { return Ok(None) };
     let damaged = || format!("the record of origins of the tree {tree} is damaged");
-    let file =
-        |name: &str| -> Result<Vec<u8>> { store.reader().read(store.find_file(commit, name)?.with_context(damaged)?) };
-    let (record, lock) = (file(RECORD)?, file(LOCK)?);
+    let record = store.reader().read(store.find_file(commit, RECORD)?.with_context(damaged)?)?;
     let (digest, record) = record.split_at_checked(size_of::<Sha256>()).with_context(damaged)?;
     ensure!(Sha256::of(record).as_bytes() == digest, damaged());
     let (version, origins): (u32, Origins) = postcard::from_bytes(record).with_context(damaged)?;
-    if version != VERSION {
-        return Ok(None);
-    }
-    let lock = Lock::parse(&String::from_utf8(lock).with_context(damaged)?, std::path::Path::new(LOCK))?;
-    Ok(Some(Known { origins, lock }))
+    Ok((version == VERSION).then_some(origins))
 }
 
 /// What a record is made of.
@@ -139,15 +128,13 @@ pub(super) fn commit(reader: &ObjectReader, writer: &ObjectWriter, making: &Maki
     let record = postcard::to_allocvec(&(VERSION, make(reader, making))).context("cannot write down origins")?;
     let record = [Sha256::of(&record).as_bytes().as_slice(), &record].concat();
     let mut root = Directory::new(0o755);
-    let lock = making.lock.render()?;
-    for (name, bytes) in [(RECORD, record.as_slice()), (LOCK, lock.as_bytes())] {
-        root.files.insert(name.to_owned(), writer.write_bytes(&root_file(0o644), bytes)?);
-    }
+    root.files.insert(RECORD.to_owned(), writer.write_bytes(&root_file(0o644), &record)?);
     Ok(NewCommit {
-        name: store::cache_ref(STAGE, making.root.0),
+        name: record_ref(making.root.0),
         parent: None,
         subject: format!("{} {}", making.lock.manifest, making.lock.architecture),
         metadata: BTreeMap::new(),
+        version: None,
         root: writer.write_tree(&Tree { root, extras: Extras::default() })?,
         date: making.lock.date,
     })

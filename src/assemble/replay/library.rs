@@ -37,6 +37,11 @@ pub(super) struct Record {
     pub links: BTreeMap<String, String>,
 }
 
+/// The ref of what is kept under a key.
+pub(super) fn ref_name(key: Sha256) -> String {
+    store::cache_ref(STAGE, key)
+}
+
 /// Runs of scripts.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Library {
@@ -54,7 +59,7 @@ impl Library {
     }
 
     fn try_load(store: &Store, key: Sha256) -> Result<Option<Self>> {
-        let Some(commit) = store.resolve(&store::cache_ref(STAGE, key))? else { return Ok(None) };
+        let Some(commit) = store.resolve(&ref_name(key))? else { return Ok(None) };
         let Some(object) = store.find_file(commit, RECORDS)? else { return Ok(None) };
         let bytes = store.reader().read(object)?;
         // Objects are not hashed when they are read, and what comes of these goes into the root.
@@ -89,10 +94,11 @@ impl Library {
         root.directories.insert(OBJECTS.to_owned(), objects);
         let tree = Tree { root, extras: store::Extras::default() };
         Ok(NewCommit {
-            name: store::cache_ref(STAGE, key),
+            name: ref_name(key),
             parent: None,
             subject: subject.to_owned(),
             metadata: BTreeMap::new(),
+            version: None,
             root: writer.write_tree(&tree)?,
             date,
         })

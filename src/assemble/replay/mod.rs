@@ -51,10 +51,20 @@ pub(super) struct Replay {
     pub deeds: Deeds,
 }
 
+/// The key of what is known of the scripts of the root with this name.
+fn key(name: &str) -> Sha256 {
+    Sha256::of(format!("{VERSION} {name}").as_bytes())
+}
+
+/// The ref of it.
+pub(super) fn ref_name(name: &str) -> String {
+    library::ref_name(key(name))
+}
+
 impl Replay {
     /// What is known of the scripts of the root with this name.
     pub fn load(store: &Store, name: &str, residue: &'static [Residue]) -> Self {
-        let key = Sha256::of(format!("{VERSION} {name}").as_bytes());
+        let key = key(name);
         let old = Library::load(store, key);
         let mut calls: HashMap<[u8; 32], Vec<usize>> = HashMap::new();
         for (index, record) in old.records.iter().enumerate() {

@@ -6,8 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::locks;
-use crate::assemble::origins::{self, Aliases, Cause, CauseKind, Known, Shipped};
+use crate::assemble::origins::{self, Aliases, Cause, CauseKind, Origins, Shipped};
 use crate::diff::tree::{Content, Difference, Entry, Side};
 use crate::digest::Sha256;
 use crate::import;
@@ -19,10 +18,11 @@ use crate::store::{self, Node, Store};
 pub(super) fn explain(
     store: &Store,
     sides: &[Side; 2],
-    known: &[Option<Known>; 2],
+    origins: &[Option<Origins>; 2],
+    locks: [Option<&Lock>; 2],
     differences: &[Difference],
+    notes: &mut Vec<String>,
 ) -> Result<Vec<Option<Vec<Cause>>>> {
-    let locks = locks(known);
     let [old, new] = locks.map(|lock| lock.map_or(&[][..], |lock| &lock.packages));
     let of = |packages: &[Package]| packages.iter().map(|package| package.sha256).collect::<HashSet<_>>();
     let (in_old, in_new) = (of(old), of(new));
@@ -32,8 +32,14 @@ pub(super) fn explain(
         let entries = sides[side].reader.entries(sides[side].tree.root.0)?;
         let aliases = origins::aliases(&sides[side].reader, entries.files.iter());
         let changed: Vec<usize> = indexes(lock, |package| !other.contains(&package.sha256));
-        let changed = shipped(store, lock, &changed, &aliases, None)?;
-        facts.push(Facts { known: known[side].as_ref(), lock, aliases, changed, unchanged: Shipped::default() });
+        let (changed, missing) = shipped(store, lock, &changed, &aliases, None)?;
+        if missing > 0 {
+            let which = ["old", "new"][side];
+            notes.push(format!(
+                "the store has {missing} packages of the {which} lock no more: what they ship explains nothing"
+            ));
+        }
+        facts.push(Facts { origins: origins[side].as_ref(), lock, aliases, changed, unchanged: Shipped::default() });
     }
     let mut explainer = Explainer { facts, looked: false };
     let explained: Vec<_> = differences.iter().map(|difference| explainer.explain(difference)).collect();
@@ -44,14 +50,14 @@ pub(super) fn explain(
     for (side, other) in [&in_new, &in_old].into_iter().enumerate() {
         let facts = &mut explainer.facts[side];
         let unchanged = indexes(facts.lock, |package| other.contains(&package.sha256));
-        facts.unchanged = shipped(store, facts.lock, &unchanged, &facts.aliases, Some(&wanted))?;
+        facts.unchanged = shipped(store, facts.lock, &unchanged, &facts.aliases, Some(&wanted))?.0;
     }
     explainer.looked = true;
     Ok(differences.iter().map(|difference| explainer.explain(difference)).collect())
 }
 
 struct Facts<'a> {
-    known: Option<&'a Known>,
+    origins: Option<&'a Origins>,
     lock: Option<&'a Lock>,
     aliases: Aliases,
     /// What the packages ship that the other side has not.
@@ -100,12 +106,12 @@ impl Explainer<'_> {
 
     fn account(&self, side: usize, path: &str, value: Option<Sha256>) -> Account {
         let facts = &self.facts[side];
-        let recorded = facts.known.and_then(|known| known.origins.at(path));
+        let recorded = facts.origins.and_then(|origins| origins.at(path));
         let Some(value) = value else {
             return match recorded {
                 Some((None, causes)) => Account::Causes(causes.cloned().collect()),
                 Some((Some(_), _)) => Account::Nothing,
-                None if facts.known.is_none() => Account::Nothing,
+                None if facts.origins.is_none() => Account::Nothing,
                 None if facts.changed.at(path).is_empty() && facts.unchanged.at(path).is_empty() => Account::Absence,
                 None => Account::Nothing,
             };
@@ -159,16 +165,16 @@ fn indexes(lock: Option<&Lock>, wanted: impl Fn(&Package) -> bool) -> Vec<usize>
     (0..packages.len()).filter(|i| wanted(&packages[*i])).collect()
 }
 
-/// What these packages of a lock ship, at all paths or some. Packages that the store does not have any more explain nothing.
+/// What these packages of a lock ship, at all paths or some, and how many of them the store does not have any more.
 fn shipped(
     store: &Store,
     lock: Option<&Lock>,
     packages: &[usize],
     aliases: &Aliases,
     wanted: Option<&BTreeSet<&str>>,
-) -> Result<Shipped> {
+) -> Result<(Shipped, usize)> {
     let mut shipped = Shipped::default();
-    let Some(lock) = lock else { return Ok(shipped) };
+    let Some(lock) = lock else { return Ok((shipped, 0)) };
     let mut objects = Vec::new();
     for number in packages {
         let package = &lock.packages[*number];
@@ -190,7 +196,7 @@ fn shipped(
     for (number, records) in &read {
         shipped.add(*number, records.iter(), aliases);
     }
-    Ok(shipped)
+    Ok((shipped, packages.len() - read.len()))
 }
 
 /// The records of an index that ship something at some paths; of the others no more than the path is read.

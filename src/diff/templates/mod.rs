@@ -23,8 +23,9 @@ use serde::Serialize;
 
 use super::report::{self, Report};
 use super::tree;
-use crate::assemble::origins::{self, Cause, Known};
+use crate::assemble::origins::{self, Cause, Origins};
 use crate::digest::Sha256;
+use crate::history;
 use crate::lock::Lock;
 use crate::package::printable;
 use crate::store::Store;
@@ -131,13 +132,13 @@ impl Comparison {
 /// Compares two subjects; their trees when both have one, which are in this store.
 pub fn compare(store: Option<&Store>, [old, new]: [Subject; 2]) -> Result<Comparison> {
     let mut notes = Vec::new();
-    let locks = [&old.lock, &new.lock];
+    let locks = [old.lock.as_ref(), new.lock.as_ref()];
     let packages = match locks {
         [Some(old), Some(new)] => Some(report::compare([(Some(old), new)])?),
         _ => None,
     };
     let tree = match (store, old.commit, new.commit) {
-        (Some(store), Some(one), Some(other)) => Some(changes(store, [one, other], &mut notes)?),
+        (Some(store), Some(one), Some(other)) => Some(changes(store, [one, other], locks, &mut notes)?),
         _ => None,
     };
     if packages.is_none() {
@@ -158,9 +159,7 @@ pub fn compare(store: Option<&Store>, [old, new]: [Subject; 2]) -> Result<Compar
 
 /// The subject that a commit of the store is.
 pub fn subject_of(store: &Store, name: String, commit: Sha256) -> Result<Subject> {
-    let (root, _) = store.read_commit(commit)?;
-    let lock = origins::load(store, root.0)?.map(|known| known.lock);
-    Ok(Subject { name, lock, commit: Some(commit) })
+    Ok(Subject { name, lock: history::lock_of(store, commit)?, commit: Some(commit) })
 }
 
 fn named(subject: &Subject) -> Named {
@@ -168,11 +167,11 @@ fn named(subject: &Subject) -> Named {
     Named { name: printable(&subject.name), lock, commit: subject.commit }
 }
 
-fn sizes(locks: [&Option<Lock>; 2]) -> Vec<Size> {
+fn sizes(locks: [Option<&Lock>; 2]) -> Vec<Size> {
     let mut sizes: std::collections::BTreeMap<(&str, &str), [Option<u64>; 2]> = std::collections::BTreeMap::new();
     for (side, lock) in locks.into_iter().enumerate() {
-        for package in lock.iter().flat_map(|lock| &lock.packages) {
-            let own = lock.as_ref().is_some_and(|lock| lock.architecture.as_str() == package.architecture);
+        for package in lock.into_iter().flat_map(|lock| &lock.packages) {
+            let own = lock.is_some_and(|lock| lock.architecture.as_str() == package.architecture);
             let architecture = if own || package.architecture == "all" { "" } else { package.architecture.as_str() };
             sizes.entry((&package.name, architecture)).or_default()[side] = Some(package.installed_size);
         }
@@ -184,7 +183,7 @@ fn sizes(locks: [&Option<Lock>; 2]) -> Vec<Size> {
     named.collect()
 }
 
-fn changes(store: &Store, commits: [Sha256; 2], notes: &mut Vec<String>) -> Result<Changes> {
+fn changes(store: &Store, commits: [Sha256; 2], locks: [Option<&Lock>; 2], notes: &mut Vec<String>) -> Result<Changes> {
     let side =
         |commit| -> Result<tree::Side> { Ok(tree::Side { reader: store.reader(), tree: store.find_tree(commit)? }) };
     let sides = [side(commits[0])?, side(commits[1])?];
@@ -192,19 +191,18 @@ fn changes(store: &Store, commits: [Sha256; 2], notes: &mut Vec<String>) -> Resu
         return Ok(Changes::default());
     }
     let differences = tree::compare(&sides[0], &sides[1])?;
-    let known = |side: &tree::Side| origins::load(store, side.tree.root.0);
-    let known = [known(&sides[0])?, known(&sides[1])?];
-    for (which, known) in ["old", "new"].into_iter().zip(&known) {
-        if known.is_none() {
+    let origins = [origins_of(store, commits[0])?, origins_of(store, commits[1])?];
+    for (which, origins) in ["old", "new"].into_iter().zip(&origins) {
+        if origins.is_none() {
             notes.push(format!(
                 "the store has no record of how the {which} tree was made: only what packages ship explains its paths"
             ));
         }
     }
-    let explanations = explain::explain(store, &sides, &known, &differences)?;
+    let explanations = explain::explain(store, &sides, &origins, locks, &differences, notes)?;
     let paths = paths::describe(&differences, explanations);
     Ok(Changes {
-        scripts: scripts::compare(store, &known)?,
+        scripts: scripts::compare(store, locks)?,
         users: accounts::users(&sides, &differences)?,
         groups: accounts::groups(&sides, &differences)?,
         units: units::enabled(&paths),
@@ -228,7 +226,13 @@ pub fn explanation(causes: &[Cause]) -> String {
 /// How many causes are told of a path where space is short.
 const MOST: usize = 3;
 
-/// The locks of two sides.
-fn locks(known: &[Option<Known>; 2]) -> [Option<&Lock>; 2] {
-    [known[0].as_ref().map(|known| &known.lock), known[1].as_ref().map(|known| &known.lock)]
+/// The record of a tree's origins: its own, or that of the last commit before it which has one. A value that the record has is
+/// one that a build left, whichever commit it is found in.
+fn origins_of(store: &Store, commit: Sha256) -> Result<Option<Origins>> {
+    for (_, stored) in history::log(store, commit)? {
+        if let Some(origins) = origins::load(store, stored.root.0)? {
+            return Ok(Some(origins));
+        }
+    }
+    Ok(None)
 }

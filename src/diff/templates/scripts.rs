@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Change, locks};
-use crate::assemble::origins::Known;
+use super::Change;
 use crate::diff::bytes;
 use crate::digest::Sha256;
 use crate::lock::{Lock, Package};
@@ -31,8 +30,8 @@ pub struct ScriptChange {
 }
 
 /// The scripts that packages have, and those of packages that came and went.
-pub(super) fn compare(store: &Store, known: &[Option<Known>; 2]) -> Result<Vec<ScriptChange>> {
-    let [Some(old), Some(new)] = locks(known) else { return Ok(Vec::new()) };
+pub(super) fn compare(store: &Store, locks: [Option<&Lock>; 2]) -> Result<Vec<ScriptChange>> {
+    let [Some(old), Some(new)] = locks else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for change in crate::diff::changes(new.format, &old.packages, &new.packages) {
         let [before, now] = [scripts(store, old, change.old)?, scripts(store, new, change.new)?];
