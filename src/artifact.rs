@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{FileDigest, Sha256};
 use crate::durable;
+use crate::finalize;
 use crate::store::Store;
 
 /// An output that stands where it was asked for.
@@ -68,6 +69,7 @@ impl Place {
     }
 
     /// The same place, of a file that is made of the tree of a commit.
+    #[must_use]
     pub fn made_of(self, commit: Sha256) -> Self {
         Self { commit: Some(commit), ..self }
     }
@@ -95,10 +97,11 @@ impl Place {
 }
 
 /// The commit of the tree that a file was made of: one that stands where the store wrote it, or a copy, which is known by its
-/// SHA-256 where the store's record has that. None for files that the store did not write.
+/// digest. None for files that the store did not write.
 pub fn commit_of(store: &Store, path: &Path) -> Result<Option<Sha256>> {
     let failed = || format!("cannot read {}", path.display());
-    let stamp = Stamp::of(&fs::metadata(path).with_context(failed)?);
+    let file = File::open(path).with_context(failed)?;
+    let stamp = Stamp::of(&file.metadata().with_context(failed)?);
     let mut same_size = Vec::new();
     for entry in fs::read_dir(store.root().join("stages"))? {
         let record = fs::read(entry?.path()).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
@@ -106,13 +109,17 @@ pub fn commit_of(store: &Store, path: &Path) -> Result<Option<Sha256>> {
         if written == stamp {
             return Ok(Some(commit));
         }
-        if let (true, FileDigest::Sha256(sha256)) = (written.size == stamp.size, digest) {
-            same_size.push((sha256, commit));
+        if written.size == stamp.size {
+            same_size.push((digest, commit));
         }
     }
-    if same_size.is_empty() {
-        return Ok(None);
+    let is = |kind: fn(&FileDigest) -> bool| same_size.iter().any(|(digest, _)| kind(digest));
+    let mut digests = Vec::new();
+    if is(|digest| matches!(digest, FileDigest::Verity(_))) {
+        digests.push(FileDigest::Verity(finalize::sparse_digest(&file).with_context(failed)?));
     }
-    let (sha256, _) = File::open(path).and_then(Sha256::of_reader).with_context(failed)?;
-    Ok(same_size.into_iter().find(|(known, _)| *known == sha256).map(|(_, commit)| commit))
+    if is(|digest| matches!(digest, FileDigest::Sha256(_))) {
+        digests.push(FileDigest::Sha256(Sha256::of_reader(&file).with_context(failed)?.0));
+    }
+    Ok(same_size.into_iter().find(|(known, _)| digests.contains(known)).map(|(_, commit)| commit))
 }

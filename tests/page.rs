@@ -86,7 +86,9 @@ fn locks() -> [Lock; 2] {
     for name in HOSTILE {
         new.push(package(&name.replace('/', "\u{2215}"), "6<b>7", 4_000_000));
     }
-    [&mut old, &mut new].into_iter().for_each(|list| list.sort());
+    for list in [&mut old, &mut new] {
+        list.sort();
+    }
     [lock(old), lock(new)]
 }
 
@@ -161,14 +163,14 @@ fn comparison() -> Comparison {
         gains_shell: true,
     };
     let alert = |kind, what: &str, details: &str| Alert { kind, what: what.to_owned(), details: details.to_owned() };
-    let named = |name: &str| Named {
+    let side = |name: &str| Named {
         name: name.to_owned(),
         lock: Some("desktop.amd64".to_owned()),
         commit: Some(Sha256::of(name.as_bytes())),
     };
     Comparison {
-        old: named("template/desktop/amd64^"),
-        new: named(&format!("template/desktop/amd64 {}", HOSTILE[0])),
+        old: side("template/desktop/amd64^"),
+        new: side(&format!("template/desktop/amd64 {}", HOSTILE[0])),
         notes: vec!["the store has no record of how the old tree was made".to_owned()],
         alerts: vec![
             alert(AlertKind::Unexplained, "/usr/bin/env", "changed: mode 0755 → 4755, set-id"),

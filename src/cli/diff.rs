@@ -88,7 +88,11 @@ impl Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Answer> {
     let store = if arguments.needs_store() { Some(Store::open(&global.store()?)?) } else { None };
-    let [old, new] = [&arguments.old, &arguments.new].map(|name| subject(name, store.as_ref()));
+    let (old, new) = match &store {
+        Some(store) => (subject(&arguments.old, Some(store)), subject(&arguments.new, Some(store))),
+        // Locks of desktops take a while to read.
+        None => rayon::join(|| subject(&arguments.old, None), || subject(&arguments.new, None)),
+    };
     let subjects = [old?, new?];
     if !arguments.files.is_empty() {
         return show_files(arguments, &subjects, store.as_ref());

@@ -145,6 +145,11 @@ pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset:
     }
 }
 
+/// The digest of a sparse file as [`FileDigest::Verity`] has it; the file stays as it is.
+pub fn sparse_digest(file: &File) -> std::io::Result<Sha256> {
+    verity::digest(file)
+}
+
 /// The digest of everything that shapes an output's bytes; also where file systems get their UUIDs from.
 pub fn identity(request: &Request<'_>, format: OutputFormat) -> Result<Sha256> {
     #[derive(Serialize)]

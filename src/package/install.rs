@@ -139,7 +139,7 @@ pub trait Installation: Sync {
     /// Which script of which package a process works for, by its environment.
     fn script_of(&self, environment: &BTreeMap<String, String>) -> Option<String>;
 
-    /// Whether a script that is called so runs for triggers that others activated.
+    /// Whether a script that has these arguments, its own name first, runs for triggers that others activated.
     fn is_triggered(&self, arguments: &[String]) -> bool;
 
     /// Which script of which package made the runner of scripts fail, by what was printed, and how it failed when that

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 
 use compose::store::{Attributes, Content, Directory, NewCommit, Store};
 use serde_json::Value;
@@ -16,9 +17,11 @@ const REF: &str = "template/required/amd64";
 
 fn eels(version: &str, more: &str) -> Deb {
     let postinst = format!("#!/bin/sh\nset -e\nmkdir -p /var/lib/eels\necho {version} > /var/lib/eels/state\n{more}");
+    let postinst = format!("{postinst}dpkg-trigger --no-await /usr/share/eels\n");
     Deb::new("eels", version)
         .file("usr/share/eels/version", version)
         .file("usr/share/eels/same", "same")
+        .file("usr/share/eels/packed.gz", packed(version))
         .file("etc/eels.conf", format!("version {version}\n"))
         .conffiles(&["/etc/eels.conf"])
         .script("postinst", &postinst)
@@ -27,8 +30,18 @@ fn eels(version: &str, more: &str) -> Deb {
 /// A package whose trigger counts the files of eels.
 fn counter() -> Deb {
     Deb::new("counter", "1.0")
-        .script("postinst", "#!/bin/sh\nset -e\ncat /usr/share/eels/* > /var/lib/counter 2>/dev/null || :\n")
+        .script(
+            "postinst",
+            "#!/bin/sh\nset -e\n[ $1 != triggered ] || cat /usr/share/eels/version > /var/lib/counter\n",
+        )
         .triggers("interest-noawait /usr/share/eels\n")
+}
+
+/// A text in gzip.
+fn packed(version: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(format!("packed {version}\n").as_bytes()).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn build(scene: &Scene) -> String {
@@ -98,12 +111,23 @@ fn every_path_is_explained_and_tampering_is_found() {
     let scripts = &comparison["tree"]["scripts"];
     assert_eq!((&scripts[0]["package"], &scripts[0]["change"]), (&"eels".into(), &"changed".into()));
 
+    // The record is a function of lock and manifest: of a build whose scripts ran before as of one from nothing.
+    let fresh = scene.with_empty_store();
+    build(&fresh);
+    let records = |scene: &Scene| run(&mut scene.compose(["store", "ls", "cache/origins"])).result();
+    let record = records(&fresh);
+    assert!(record.lines().count() == 1 && records(&scene).contains(record.trim_end()), "{record}");
+
     // The same commit, and a file of both.
     let same = diff(&scene, &[&new, REF]);
     assert_eq!((same.code, same.stdout.as_str()), (Some(0), ""));
     let shown = diff(&scene, &[&old, &new, "--files", "/etc/eels.conf"]);
     let lines = "@@ -1 +1 @@\n-version 1.0\n+version 2.0\n";
     assert!(shown.code == Some(1) && shown.stdout.ends_with(lines), "{}", shown.stdout);
+    if needs(needs::host_program("diffoscope", "--version")).is_some() {
+        let shown = diff(&scene, &[&old, &new, "--files", "usr/share/eels/packed.gz"]);
+        assert!(shown.stdout.contains("\n│ -packed 1.0\n│ +packed 2.0\n"), "{}", shown.stdout);
+    }
 
     let Some(()) = needs(needs::root()) else { return };
     let tampered = tamper(&scene, &new);
@@ -173,9 +197,12 @@ fn files_lead_to_their_trees_and_locks_need_no_store() {
         let comparison = json(&scene, &format!("old.required.amd64.{end}"), &format!("out/required.amd64.{end}"));
         assert_eq!(explained(&comparison)["/usr/share/eels/version"], "package: eels 1.0 → 2.0", "{end}");
     }
-    // A copy is known by its digest, where that is of all bytes.
-    fs::copy(scene.path("old.required.amd64.tar"), scene.path("copy.tar")).unwrap();
-    assert_eq!(diff(&scene, &["copy.tar", "old.required.amd64.tar"]).code, Some(0));
+    // A copy is known by its digest.
+    for end in ["tar", "root.img"] {
+        let copy = format!("copy.{end}");
+        fs::copy(scene.path(&format!("old.required.amd64.{end}")), scene.path(&copy)).unwrap();
+        assert_eq!(diff(&scene, &[&copy, &format!("old.required.amd64.{end}")]).code, Some(0), "{end}");
+    }
     fixture::write(&scene.path("foreign.tar"), "foreign");
     let foreign = diff(&scene, &["foreign.tar", REF]);
     assert_eq!(foreign.code, Some(2));

@@ -1,4 +1,4 @@
-//! Chromium without a window, driven through two pipes (`--remote-debugging-pipe`; the Chrome DevTools Protocol): a page, keys
+//! Chromium without a window, driven through two pipes (`--remote-debugging-pipe`; the protocol of Chrome's `DevTools`): a page, keys
 //! for it, what it says, and pictures of it.
 
 use std::fs::File;
@@ -65,6 +65,7 @@ impl Browser {
     }
 
     /// Calls a method of the protocol; gives its result.
+    #[allow(clippy::needless_pass_by_value, reason = "callers make the parameters for the call")]
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.count += 1;
         let mut message = json!({"id": self.count, "method": method, "params": parameters});

@@ -75,7 +75,8 @@ impl Deeds {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         if let Some(script) = installation.script_of(&variables) {
-            let triggered = installation.is_triggered(&call.arguments);
+            // The program's path stands ahead of what it is given.
+            let triggered = call.arguments.get(1..).is_some_and(|given| installation.is_triggered(given));
             return Cause::new(CauseKind::Script, if triggered { format!("{script}, triggered") } else { script });
         }
         match self.steps.get(&call.arguments) {

@@ -72,7 +72,7 @@ pub(super) fn find(comparison: &Comparison) -> Vec<Alert> {
             let [from, to] = [&package.from, &package.to].map(|version| version.as_deref().unwrap_or_default());
             match change.kind {
                 Kind::Replaced => {
-                    put(AlertKind::Replaced, &package.name, format!("another file as {to}, the same version"))
+                    put(AlertKind::Replaced, &package.name, format!("another file as {to}, the same version"));
                 }
                 Kind::Downgraded => put(AlertKind::Downgraded, &package.name, format!("{from} → {to}")),
                 _ => {}

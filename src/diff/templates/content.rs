@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use rustix::fs::XattrFlags;
 
 use crate::diff::bytes::{self, Bytes};
 use crate::diff::tree::{Side, find_leaf};
@@ -110,8 +111,27 @@ fn content(reader: &ObjectReader, leaf: Option<Sha256>) -> Result<Option<String>
     Ok(if bytes.contains(&0) { None } else { String::from_utf8(bytes).ok() })
 }
 
-/// Runs diffoscope over copies of two files in a sandbox of the host's own programs: read-only, without network, with an end
-/// to its time.
+/// Folders of the host that its programs do without, and that are nobody's business in a sandbox.
+const HIDDEN: &[&str] = &["boot", "etc", "home", "media", "mnt", "opt", "root", "srv", "var"];
+
+/// A root of the host's programs and no more, by an overlay (Documentation/filesystems/overlayfs.rst in Linux) whose first
+/// layer hides the other folders. What is written to it goes with the folder.
+fn host_programs(folder: &Path) -> Result<Root> {
+    let failed = || format!("cannot make a root in {}", folder.display());
+    let [cover, upper, work] = ["cover", "upper", "work"].map(|name| folder.join(name));
+    for path in [&cover, &upper, &work] {
+        fs::create_dir(path).with_context(failed)?;
+    }
+    for name in HIDDEN {
+        let path = cover.join(name);
+        fs::create_dir(&path).with_context(failed)?;
+        rustix::fs::setxattr(&path, "user.overlay.opaque", b"y", XattrFlags::empty()).with_context(failed)?;
+    }
+    Ok(Root::Overlay { lower: vec![cover, "/".into()], upper, work })
+}
+
+/// Runs diffoscope over copies of two files in a sandbox of the host's own programs: without network, and with an end to its
+/// time.
 fn look_inside(store: &Store, program: &Path, files: [&PathBuf; 2], name: &str) -> Result<Vec<String>> {
     let folder = tempfile::tempdir_in(store.work()).context("cannot make a folder")?;
     // By its ending diffoscope knows some kinds of files.
@@ -133,7 +153,7 @@ fn look_inside(store: &Store, program: &Path, files: [&PathBuf; 2], name: &str) 
     let environment = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C.UTF-8"), ("HOME", "/tmp")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let plan = Plan {
-        root: Root::ReadOnly("/".into()),
+        root: host_programs(folder.path())?,
         binds,
         temporary_files: Vec::new(),
         steps: vec![Step { label: "diffoscope".to_owned(), command, environment, input: Input::Null }],

@@ -42,9 +42,9 @@ pub(super) fn explain(
         facts.push(Facts { origins: origins[side].as_ref(), lock, aliases, changed, unchanged: Shipped::default() });
     }
     let mut explainer = Explainer { facts, looked: false };
-    let explained: Vec<_> = differences.iter().map(|difference| explainer.explain(difference)).collect();
-    if explained.iter().all(Option::is_some) {
-        return Ok(explained);
+    let found: Vec<_> = differences.iter().map(|difference| explainer.explain(difference)).collect();
+    if found.iter().all(Option::is_some) {
+        return Ok(found);
     }
     // Packages of both sides explain little of what differs, and are many.
     for (side, other) in [&in_new, &in_old].into_iter().enumerate() {
@@ -108,12 +108,11 @@ impl Explainer<'_> {
         let facts = &self.facts[side];
         let recorded = facts.origins.and_then(|origins| origins.at(path));
         let Some(value) = value else {
+            let ships = !facts.changed.at(path).is_empty() || !facts.unchanged.at(path).is_empty();
             return match recorded {
                 Some((None, causes)) => Account::Causes(causes.cloned().collect()),
-                Some((Some(_), _)) => Account::Nothing,
-                None if facts.origins.is_none() => Account::Nothing,
-                None if facts.changed.at(path).is_empty() && facts.unchanged.at(path).is_empty() => Account::Absence,
-                None => Account::Nothing,
+                None if facts.origins.is_some() && !ships => Account::Absence,
+                _ => Account::Nothing,
             };
         };
         if let Some(package) = facts.changed.by(path, value) {

@@ -28,7 +28,7 @@ use crate::digest::Sha256;
 use crate::history;
 use crate::lock::Lock;
 use crate::package::printable;
-use crate::store::Store;
+use crate::store::{Store, StoredTree};
 
 pub use accounts::AccountChange;
 pub use alerts::{Alert, AlertKind};
@@ -157,9 +157,29 @@ pub fn compare(store: Option<&Store>, [old, new]: [Subject; 2]) -> Result<Compar
     Ok(comparison)
 }
 
-/// The subject that a commit of the store is.
+/// The subject that a commit of the store is. One that is no template's own, such as that of a stage, is the newest of a
+/// template with the same tree.
 pub fn subject_of(store: &Store, name: String, commit: Sha256) -> Result<Subject> {
+    let commit = match history::lock_of(store, commit)? {
+        Some(_) => commit,
+        None => template_with(store, &store.find_tree(commit)?)?.unwrap_or(commit),
+    };
     Ok(Subject { name, lock: history::lock_of(store, commit)?, commit: Some(commit) })
+}
+
+/// The newest commit of a template that has a lock and this tree.
+fn template_with(store: &Store, tree: &StoredTree) -> Result<Option<Sha256>> {
+    for (_, tip) in history::templates(store)? {
+        for (commit, stored) in history::log(store, tip)? {
+            if stored.root == tree.root
+                && store.find_tree(commit)? == *tree
+                && history::lock_of(store, commit)?.is_some()
+            {
+                return Ok(Some(commit));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn named(subject: &Subject) -> Named {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Alert, AlertKind, Change, Changes, Comparison, Named, PathChange, explanation};
 use crate::diff::report;
+use crate::digest::Sha256;
 
 /// Whether to use colours (ECMA-48, Select Graphic Rendition).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +64,7 @@ pub fn render(comparison: &Comparison, paint: Paint) -> String {
 fn subject(named: &Named) -> String {
     let mut parts = vec![named.name.clone()];
     parts.extend(named.lock.clone().filter(|lock| !named.name.contains(lock.as_str())));
-    parts.extend(named.commit.map(|commit| commit.to_hex()).filter(|hex| *hex != named.name));
+    parts.extend(named.commit.map(Sha256::to_hex).filter(|hex| *hex != named.name));
     parts.join("  ")
 }
 

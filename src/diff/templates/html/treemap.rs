@@ -64,7 +64,7 @@ pub(super) fn figure(sizes: &[Size]) -> String {
 
 /// The largest first, what is small as one at the end.
 fn tiles(sizes: &[Size]) -> Vec<Tile> {
-    let weight = |size: &Size| size.new.or(size.old).unwrap_or_default() as f64;
+    let weight = |size: &Size| number(size.new.or(size.old).unwrap_or_default());
     let all: f64 = sizes.iter().map(weight).sum();
     let (large, small): (Vec<&Size>, Vec<&Size>) =
         sizes.iter().filter(|size| weight(size) > 0.0).partition(|size| weight(size) >= all * SMALL);
@@ -89,7 +89,7 @@ impl Tile {
             (_, None) => "m-gone",
             (Some(old), Some(new)) if old == new => "m-same",
             (Some(old), Some(new)) => {
-                let strong = old.abs_diff(new) as f64 > old as f64 * STRONG;
+                let strong = number(old.abs_diff(new)) > number(old) * STRONG;
                 match (new > old, strong) {
                     (true, true) => "m-grow-2",
                     (true, false) => "m-grow-1",
@@ -127,7 +127,7 @@ fn push_drawing(html: &mut String, class: &str, tiles: &[Tile], area: Area) {
             escape(&delta),
             tile.class()
         );
-        let room = ((width - 10.0) / LETTER).max(0.0) as usize;
+        let room = letters(width - 10.0);
         if room >= 4 && height >= 20.0 && (label.chars().count() <= room || room >= 8) {
             let _ =
                 write!(html, "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 6.0, y + 16.0, escape(&cut(label, room)));
@@ -139,6 +139,18 @@ fn push_drawing(html: &mut String, class: &str, tiles: &[Tile], area: Area) {
         html.push_str("</g>\n");
     }
     html.push_str("</svg>\n");
+}
+
+/// A number of bytes for drawing, where the last bits do not matter.
+#[allow(clippy::cast_precision_loss, reason = "a drawing is not that precise")]
+fn number(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+/// How many letters have room.
+#[allow(clippy::cast_sign_loss, reason = "it is not below 0")]
+fn letters(width: f64) -> usize {
+    (width / LETTER).max(0.0) as usize
 }
 
 fn cut(text: &str, room: usize) -> String {
