@@ -64,12 +64,13 @@ enum Name<'a> {
 impl<'a> Name<'a> {
     fn new(name: &'a str) -> Self {
         let path = Path::new(name);
-        match (path.is_file(), name.rsplit_once(':')) {
-            (true, _) if path.extension().is_some_and(|end| end == "lock") => Self::Lock(path),
-            (true, _) => Self::File(path),
-            (false, Some((_, file))) if file.ends_with(".lock") => Self::Revision(name),
-            _ if name.ends_with(".lock") => Self::Lock(path),
-            _ => Self::Store(name),
+        let is_lock = path.extension().is_some_and(|end| end == "lock");
+        match (path.is_file(), is_lock) {
+            (true, true) => Self::Lock(path),
+            (true, false) => Self::File(path),
+            (false, true) if name.contains(':') => Self::Revision(name),
+            (false, true) => Self::Lock(path),
+            (false, false) => Self::Store(name),
         }
     }
 

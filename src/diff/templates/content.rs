@@ -3,11 +3,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use rustix::fs::XattrFlags;
 
 use crate::diff::bytes::{self, Bytes};
 use crate::diff::tree::{Side, find_leaf};
@@ -111,23 +111,25 @@ fn content(reader: &ObjectReader, leaf: Option<Sha256>) -> Result<Option<String>
     Ok(if bytes.contains(&0) { None } else { String::from_utf8(bytes).ok() })
 }
 
-/// Folders of the host that its programs do without, and that are nobody's business in a sandbox.
-const HIDDEN: &[&str] = &["boot", "etc", "home", "media", "mnt", "opt", "root", "srv", "var"];
+/// What tells programs where libraries are (ldconfig(8)).
+const LIBRARIES: &str = "/etc/ld.so.cache";
 
-/// A root of the host's programs and no more, by an overlay (Documentation/filesystems/overlayfs.rst in Linux) whose first
-/// layer hides the other folders. What is written to it goes with the folder.
+/// A root of the host's /usr and nothing else of the host, by an overlay: its first layer has the folders that a sandbox mounts
+/// on, and a link by which /usr is the root itself. What is written to it goes with the folder.
 fn host_programs(folder: &Path) -> Result<Root> {
     let failed = || format!("cannot make a root in {}", folder.display());
     let [cover, upper, work] = ["cover", "upper", "work"].map(|name| folder.join(name));
     for path in [&cover, &upper, &work] {
         fs::create_dir(path).with_context(failed)?;
     }
-    for name in HIDDEN {
-        let path = cover.join(name);
-        fs::create_dir(&path).with_context(failed)?;
-        rustix::fs::setxattr(&path, "user.overlay.opaque", b"y", XattrFlags::empty()).with_context(failed)?;
+    for name in ["dev", "etc", "proc", "run", "tmp"] {
+        fs::create_dir(cover.join(name)).with_context(failed)?;
     }
-    Ok(Root::Overlay { lower: vec![cover, "/".into()], upper, work })
+    symlink(".", cover.join("usr")).with_context(failed)?;
+    if Path::new(LIBRARIES).exists() {
+        fs::copy(LIBRARIES, cover.join("etc/ld.so.cache")).with_context(failed)?;
+    }
+    Ok(Root::Overlay { lower: vec![cover, "/usr".into()], upper, work })
 }
 
 /// Runs diffoscope over copies of two files in a sandbox of the host's own programs: without network, and with an end to its
