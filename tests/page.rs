@@ -163,14 +163,14 @@ fn comparison() -> Comparison {
         gains_shell: true,
     };
     let alert = |kind, what: &str, details: &str| Alert { kind, what: what.to_owned(), details: details.to_owned() };
-    let side = |name: &str| Named {
+    let subject = |name: &str| Named {
         name: name.to_owned(),
         lock: Some("desktop.amd64".to_owned()),
         commit: Some(Sha256::of(name.as_bytes())),
     };
     Comparison {
-        old: side("template/desktop/amd64^"),
-        new: side(&format!("template/desktop/amd64 {}", HOSTILE[0])),
+        old: subject("template/desktop/amd64^"),
+        new: subject(&format!("template/desktop/amd64 {}", HOSTILE[0])),
         notes: vec!["the store has no record of how the old tree was made".to_owned()],
         alerts: vec![
             alert(AlertKind::Unexplained, "/usr/bin/env", "changed: mode 0755 → 4755, set-id"),

@@ -66,10 +66,9 @@ impl<'a> Name<'a> {
         let path = Path::new(name);
         let is_lock = path.extension().is_some_and(|end| end == "lock");
         match (path.is_file(), is_lock) {
-            (true, true) => Self::Lock(path),
             (true, false) => Self::File(path),
             (false, true) if name.contains(':') => Self::Revision(name),
-            (false, true) => Self::Lock(path),
+            (_, true) => Self::Lock(path),
             (false, false) => Self::Store(name),
         }
     }
