@@ -1,4 +1,4 @@
-//! `compose export` and `compose import-delta`: a template's commit from one store to another, as one file.
+//! `compose export`: a template's commit as one file.
 
 use std::path::PathBuf;
 
@@ -29,18 +29,7 @@ pub struct Arguments {
     arch: Option<Architecture>,
 }
 
-/// Add the commit of a file that `compose export` wrote, and point its template to it
-#[derive(Debug, Args)]
-pub struct ImportArguments {
-    /// File
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Also where the commit is not known to follow the template's newest one
-    #[arg(long)]
-    replace: bool,
-}
-
-/// Runs `compose export`.
+/// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let store = Store::open(&settings.store)?;
     let find = |word: &String| history::resolve(&store, word, arguments.arch.as_ref()).map(|named| named.commit);
@@ -50,18 +39,5 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     history::export(&store, from, to, &arguments.file)?;
     drop(task);
     terminal::print(&format!("{to}  {}", arguments.file.display()))?;
-    Ok(Answer::Yes)
-}
-
-/// Runs `compose import-delta`.
-pub fn run_import(arguments: &ImportArguments, settings: &Settings) -> Result<Answer> {
-    let store = Store::open(&settings.store)?;
-    let task = settings.terminal.task("import", Unit::Items, 0);
-    let (template, commit, new) = history::import(&store, &arguments.file, arguments.replace)?;
-    drop(task);
-    if !new {
-        settings.terminal.note(&format!("{} has that commit already", template.ref_name()));
-    }
-    terminal::print(&format!("{commit}  {}", template.ref_name()))?;
     Ok(Answer::Yes)
 }

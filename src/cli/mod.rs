@@ -11,6 +11,7 @@ mod export;
 mod fetch;
 mod gc;
 mod graph;
+mod import_delta;
 mod log;
 mod manifests;
 mod outputs;
@@ -65,7 +66,7 @@ enum Command {
     Rollback(rollback::Arguments),
     Tag(tag::Arguments),
     Export(export::Arguments),
-    ImportDelta(export::ImportArguments),
+    ImportDelta(import_delta::Arguments),
     Store(store::Arguments),
     /// The first process of a sandbox; started by compose itself
     #[command(hide = true)]
@@ -157,7 +158,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::Rollback(a) => rollback::run(a, &settings),
         Command::Tag(a) => tag::run(a, &settings),
         Command::Export(a) => export::run(a, &settings),
-        Command::ImportDelta(a) => export::run_import(a, &settings),
+        Command::ImportDelta(a) => import_delta::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),
         Command::Diff(_) | Command::SandboxInit { .. } => Ok(Answer::Yes),
     }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::{LOCK, Template, log};
+use super::{LOCK_TEXT, Template, log, unpack_lock};
 use crate::digest::Sha256;
 use crate::error::Hint;
+use crate::lock::Lock;
 use crate::store::{Delta, Store};
 
 /// Writes a commit of a template to a file, as what makes it of the commit `from`, or of nothing.
@@ -31,13 +32,13 @@ pub fn import(store: &Store, file: &Path, replace: bool) -> Result<(Template, Sh
         [name] => Template::of_ref(name).filter(|template| template.ref_name() == *name),
         _ => None,
     };
-    let Some(template) = template.filter(|_| commit.metadata.contains_key(LOCK)) else {
-        bail!("{} has no commit of a template", file.display());
-    };
+    let template = template.with_context(|| format!("{} has no commit of a template", file.display()))?;
+    check_lock(&delta, &template).with_context(|| format!("{} lacks the lock of its commit", file.display()))?;
     if let Some(from) = from.filter(|from| !store.has_commit(*from)) {
         return Err(anyhow!("{} needs the commit {from}, which this store does not have", file.display()))
             .hint(|| "import that one first, or export without --from");
     }
+    let _held = store.hold_histories()?;
     let tip = template.tip(store)?;
     if let Some(tip) = tip {
         if log(store, tip)?.iter().any(|(commit, _)| commit == to) {
@@ -54,4 +55,14 @@ pub fn import(store: &Store, file: &Path, replace: bool) -> Result<(Template, Sh
     store.apply_delta(&delta)?;
     store.change_refs(&[(template.ref_name(), Some(*to))])?;
     Ok((template, *to, true))
+}
+
+/// That the lock which comes with a commit is the one that it names, and one of the template.
+fn check_lock(delta: &Delta, template: &Template) -> Result<()> {
+    let packed = delta.attached(LOCK_TEXT).context("there is none")?;
+    let text = unpack_lock(&delta.commit, &packed)?.context("the commit names none")?;
+    let lock = Lock::parse(&text, Path::new("its lock"))?;
+    let found = Template { name: lock.manifest, architecture: lock.architecture };
+    ensure!(found == *template, "it is that of {}, expected {}", found.ref_name(), template.ref_name());
+    Ok(())
 }

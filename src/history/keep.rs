@@ -93,7 +93,9 @@ pub fn find_garbage(store: &Store, keep: &Keep) -> Result<Garbage> {
         pinned.push(*tip);
     }
     for commit in &pinned {
-        locks.extend(lock_of(store, *commit)?);
+        let lock = lock_of(store, *commit)
+            .hint(|| "build the template anew, or delete the tag: a store keeps what locks need");
+        locks.extend(lock?);
     }
     let names: Vec<Template> = templates.into_iter().map(|(template, _)| template).collect();
     garbage.refs = unneeded_refs(store, &locks, &names, garbage.history.iter().chain(&pinned))?;

@@ -126,17 +126,20 @@ pub fn lock_of(store: &Store, commit: Sha256) -> Result<Option<Lock>> {
 
 /// The text of that lock.
 pub fn lock_text(store: &Store, commit: Sha256) -> Result<Option<String>> {
-    let Some(expected) = store.load_commit(commit)?.metadata.remove(LOCK) else { return Ok(None) };
+    let stored = store.load_commit(commit)?;
     let Some(packed) = store.attached(commit, LOCK_TEXT)? else { return Ok(None) };
-    let unpack = || -> Result<String> {
-        let mut text = Vec::new();
-        let unpacked = zstd::stream::read::Decoder::new(packed.as_slice())?;
-        std::io::copy(&mut std::io::Read::take(unpacked, LONGEST_LOCK), &mut text)?;
-        let found = Sha256::of(&text).to_hex();
-        ensure!(found == expected, "its text has SHA-256 {found}, the commit expects {expected}");
-        Ok(String::from_utf8(text)?)
-    };
-    unpack().map(Some).with_context(|| format!("the lock kept with the commit {commit} is damaged"))
+    unpack_lock(&stored, &packed).with_context(|| format!("the lock kept with the commit {commit} is damaged"))
+}
+
+/// The text of a lock that is kept with a commit; none for one that is no template's.
+fn unpack_lock(stored: &StoredCommit, packed: &[u8]) -> Result<Option<String>> {
+    let Some(expected) = stored.metadata.get(LOCK) else { return Ok(None) };
+    let mut text = Vec::new();
+    let unpacked = zstd::stream::read::Decoder::new(packed)?;
+    std::io::copy(&mut std::io::Read::take(unpacked, LONGEST_LOCK), &mut text)?;
+    let found = Sha256::of(&text).to_hex();
+    ensure!(found == *expected, "its text has SHA-256 {found}, the commit expects {expected}");
+    Ok(Some(String::from_utf8(text)?))
 }
 
 /// Keeps the text of its lock beside a commit.

@@ -84,6 +84,7 @@ pub fn roll_back(store: &Store, template: &Template, to: Sha256, version: Option
 pub fn set_tag(store: &Store, template: &Template, tag: &Version, commit: Sha256, force: bool) -> Result<()> {
     check_belongs(template, commit, &store.load_commit(commit)?)?;
     let name = template.tag_ref(tag.as_str());
+    let _held = store.hold_histories()?;
     match store.resolve(&name)? {
         Some(other) if other != commit && !force => {
             Err(anyhow!("{name} is {other} already")).hint(|| "--force moves it")
@@ -128,6 +129,7 @@ struct New {
 
 impl New {
     fn follow(mut self, store: &Store, template: &Template, version: Option<&Version>) -> Result<Recorded> {
+        let _held = store.hold_histories()?;
         let tip = template.tip(store)?;
         let history = tip.map_or_else(|| Ok(Vec::new()), |tip| log(store, tip))?;
         if let Some((tip, stored)) = history.first()

@@ -144,7 +144,7 @@ impl SuiteCache {
     }
 }
 
-/// The index files, and their tables, of all archives but these, below the folder that [`SuiteCache::new`] takes. What is known
+/// The index files, and their tables, of all archives but these, below [`Context::cache`](super::Context::cache). What is known
 /// of the archives' age is none of them: it tells later whether a mirror shows an older state.
 pub fn unneeded_indexes(root: &Path, archives: &BTreeSet<&str>) -> Result<Vec<PathBuf>> {
     let needed: BTreeSet<String> = archives.iter().map(|archive| file_name(archive)).collect();

@@ -89,13 +89,18 @@ impl Store {
     pub fn attached(&self, commit: Sha256, name: &str) -> Result<Option<Vec<u8>>> {
         let failed = || format!("cannot read the {name} of the commit {commit}");
         let Some(beside) = self.read_beside(commit).with_context(failed)? else { return Ok(None) };
-        let bytes = VariantDict::new(Some(&beside)).lookup_value(&format!("{OWN}{name}"), None);
-        Ok(bytes.and_then(|bytes| bytes.fixed_array::<u8>().ok().map(<[u8]>::to_vec)))
+        Ok(attached_in(&beside, name))
     }
 
     fn read_beside(&self, commit: Sha256) -> Result<Option<Variant>, glib::Error> {
         self.repo.read_commit_detached_metadata(&commit.to_hex(), gio::Cancellable::NONE)
     }
+}
+
+/// Bytes in what stands beside a commit.
+pub(super) fn attached_in(beside: &Variant, name: &str) -> Option<Vec<u8>> {
+    let bytes = VariantDict::new(Some(beside)).lookup_value(&format!("{OWN}{name}"), None)?;
+    bytes.fixed_array::<u8>().ok().map(<[u8]>::to_vec)
 }
 
 /// The object of a commit.

@@ -126,3 +126,65 @@ impl Store {
         Ok((entries(&tree.root) + tree.extras.nodes.len(), bytes.into_iter().sum()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{Extras, Leaf};
+    use super::*;
+
+    fn leaf(text: &str) -> Leaf {
+        Leaf::of(text.as_bytes())
+    }
+
+    /// A tree with the folder `d`, in which `a` and `b` are the same and `c` is another file.
+    fn tree() -> Tree {
+        let mut root = Directory::new(0o755);
+        let mut d = Directory::new(0o755);
+        d.files =
+            [("a", "same"), ("b", "same"), ("c", "other")].map(|(name, text)| (name.to_owned(), leaf(text))).into();
+        root.directories.insert("d".to_owned(), d);
+        Tree { root, extras: Extras::default() }
+    }
+
+    #[test]
+    fn devices_stand_in_folders_of_the_tree() {
+        let node = |mode| Node { mode, uid: 0, gid: 0, device: (1, 3) };
+        let check = |path: &str, mode| {
+            let nodes = BTreeMap::from([(path.to_owned(), node(mode))]);
+            Tree { extras: Extras { nodes, links: BTreeMap::new() }, ..tree() }.check()
+        };
+        for good in ["n", "d/n"] {
+            check(good, 0o020_666).unwrap();
+        }
+        for bad in ["", "d", "d/a", "../n", "d/..", "d/../n", "/n", "d//n", "e/n", "d/a/n", "d/."] {
+            assert!(check(bad, 0o020_666).is_err(), "{bad}");
+        }
+        for mode in [0o100_644, 0o040_755, 0o140_755, 0o120_777, 0o644] {
+            assert!(check("n", mode).is_err(), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn hard_links_are_of_one_file() {
+        let check = |links: &[(&str, &str)]| {
+            let links = links.iter().map(|(name, first)| ((*name).to_owned(), (*first).to_owned())).collect();
+            Tree { extras: Extras { nodes: BTreeMap::new(), links }, ..tree() }.check()
+        };
+        check(&[("d/b", "d/a")]).unwrap();
+        let bad = [
+            ("d/c", "d/a"),
+            ("d/x", "d/a"),
+            ("d/b", "d/x"),
+            ("d/b", "d/b"),
+            ("d/b", "d//a"),
+            ("d/b", "../etc/passwd"),
+            ("d", "d"),
+        ];
+        for link in bad {
+            assert!(check(&[link]).is_err(), "{link:?}");
+        }
+        assert!(check(&[("d/b", "d/a"), ("d/a", "d/b")]).is_err());
+    }
+}

@@ -5,6 +5,7 @@
 //! checksums of its names goes from there to the store, the commit last.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -14,6 +15,7 @@ use glib::{Bytes, VariantDict, VariantTy};
 use rayon::prelude::*;
 
 use super::{Directory, Store, StoredCommit, commit, is_kept_xattr, object, scrub, tree};
+use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::run_folder::RunFolder;
@@ -23,7 +25,7 @@ use crate::run_folder::RunFolder;
 const SUPERBLOCK: &str = "(a{sv}tayay(a{sv}aya(say)sstayay)aya(uayttay)a(yaytt))";
 
 /// What a delta says it is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Delta {
     file: PathBuf,
     /// The commit that it needs.
@@ -32,30 +34,41 @@ pub struct Delta {
     pub to: Sha256,
     /// That commit, whose checksum is right.
     pub commit: StoredCommit,
+    /// What is to stand beside it.
+    beside: Option<Variant>,
 }
 
 impl Delta {
     /// Reads the front of a file.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        // SAFETY: whatever another process does to the file meanwhile, the variant's readers stay within the map, and
-        // nothing is kept of it but values that are checked.
-        let map = unsafe { memmap2::Mmap::map(&file) }.with_context(|| format!("cannot read {}", path.display()))?;
+        let superblock = map(path).with_context(|| format!("cannot read {}", path.display()))?;
         let read = || -> Result<Self> {
-            let superblock = Variant::from_bytes_with_type(&Bytes::from_owned(map), VariantTy::new(SUPERBLOCK)?);
             let (from, object) = (superblock.child_value(2), superblock.child_value(4));
             let to = tree::checksum_of(&superblock.child_value(3))?;
             let found = Sha256::of(object.data());
             ensure!(found == to, "its commit has SHA-256 {found}, expected {to}");
             let from = if from.n_children() == 0 { None } else { Some(tree::checksum_of(&from)?) };
-            Ok(Self { file: path.to_owned(), from, to, commit: commit::parse(&object)? })
+            // Under the path that it would have in a repository of deltas.
+            let is_beside = |key: &Variant| key.str().is_some_and(|key| key.ends_with("/commitmeta"));
+            let metadata = superblock.child_value(0);
+            let entry = metadata.iter().find(|entry| is_beside(&entry.child_value(0)));
+            let beside = entry.and_then(|entry| entry.child_value(1).as_variant());
+            let beside = beside.filter(|beside| beside.type_() == VariantTy::VARDICT && beside.is_normal_form());
+            Ok(Self { file: path.to_owned(), from, to, commit: commit::parse(&object)?, beside })
         };
         read().with_context(|| format!("{} is no static delta of ostree, or is damaged", path.display()))
     }
 }
 
+impl Delta {
+    /// Bytes that are to be kept beside the commit, as [`Store::attached`].
+    pub fn attached(&self, name: &str) -> Option<Vec<u8>> {
+        commit::attached_in(self.beside.as_ref()?, name)
+    }
+}
+
 impl Store {
-    /// Writes a commit to a file, as what makes it of the commit `from`, or of nothing.
+    /// Writes a commit to a file, as what makes it of the commit `from`, or of nothing. The same commits give the same bytes.
     pub fn write_delta(&self, from: Option<Sha256>, to: Sha256, file: &Path) -> Result<()> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -68,12 +81,13 @@ impl Store {
         let mut name = std::os::unix::ffi::OsStrExt::as_bytes(whole.as_os_str()).to_vec();
         name.push(0);
         options.insert_value("filename", &glib::variant::FixedSizeVariantArray::from(name).to_variant());
+        let date = self.load_commit(to)?.date;
         let make = || -> Result<()> {
             let from = from.map(Sha256::to_hex);
             let how = ostree::StaticDeltaGenerateOpt::Major;
             let (to, options) = (to.to_hex(), options.end());
             self.repo.static_delta_generate(how, from.as_deref(), &to, None, Some(&options), gio::Cancellable::NONE)?;
-            Ok(File::open(&whole)?.sync_all()?)
+            set_time(&whole, date)
         };
         make().with_context(|| format!("cannot write the commit {to} to {}", file.display()))?;
         durable::rename(&whole, file)
@@ -97,17 +111,19 @@ impl Store {
             }
         }
         made.par_iter().try_for_each(|path| check_object(path)).with_context(failed)?;
-        let is_commit = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "commit" || kind == "commitmeta");
-        let (commits, objects): (Vec<PathBuf>, Vec<PathBuf>) = made.into_iter().partition(is_commit);
+        let kind_is = |path: &Path, kind: &str| path.extension().is_some_and(|found| found == kind);
+        // What stands beside the commit is taken from what was checked.
+        made.retain(|path| !kind_is(path, "commitmeta"));
+        let (commits, objects): (Vec<PathBuf>, _) = made.into_iter().partition(|path| kind_is(path, "commit"));
         let place = &self.objects;
         objects.par_iter().try_for_each(|path| take(path, place)).with_context(failed)?;
         self.check_complete(&delta.commit).with_context(failed)?;
         rustix::fs::syncfs(&self.objects_fd).with_context(failed)?;
-        let own = |path: &&PathBuf| object::path(&self.objects, delta.to, "").file_stem() == path.file_stem();
-        let mut commits: Vec<&PathBuf> = commits.iter().filter(own).collect();
-        // What stands beside a commit comes before it.
-        commits.sort_by_key(|path| path.extension().is_some_and(|kind| kind == "commit"));
-        commits.into_iter().try_for_each(|path| take(path, place)).with_context(failed)?;
+        if let Some(beside) = &delta.beside {
+            durable::write(&object::path(place, delta.to, "commitmeta"), beside.data()).with_context(failed)?;
+        }
+        let commit = commits.iter().find(|path| scrub::checksum_in(path) == Some(delta.to));
+        take(commit.with_context(failed)?, place).with_context(failed)?;
         self.discard(folder);
         rustix::fs::syncfs(&self.objects_fd).with_context(failed)
     }
@@ -151,6 +167,23 @@ impl Store {
         check_attributes(&tree.root)?;
         tree.check()
     }
+}
+
+/// Gives a delta a time, which libostree takes from the clock: an aligned number behind the metadata.
+fn set_time(path: &Path, date: Timestamp) -> Result<()> {
+    let at = map(path)?.child_value(0).size().next_multiple_of(8);
+    let file = File::options().write(true).open(path)?;
+    file.write_all_at(&u64::try_from(date.seconds()).unwrap_or(0).to_be_bytes(), at as u64)?;
+    Ok(file.sync_all()?)
+}
+
+/// A delta's superblock, mapped.
+fn map(path: &Path) -> Result<Variant> {
+    let file = File::open(path)?;
+    // SAFETY: whatever another process does to the file meanwhile, the variant's readers stay within the map, and
+    // nothing is kept of it but values that are checked.
+    let map = unsafe { memmap2::Mmap::map(&file) }?;
+    Ok(Variant::from_bytes_with_type(&Bytes::from_owned(map), VariantTy::new(SUPERBLOCK)?))
 }
 
 /// Gives a file of another repository its name among the objects.

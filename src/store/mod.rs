@@ -234,6 +234,15 @@ impl Store {
         rustix::fs::syncfs(&self.objects_fd).with_context(failed)
     }
 
+    /// Keeps other runs from changing histories while the file is open: what follows a ref's commit is read before it is set.
+    pub fn hold_histories(&self) -> Result<File> {
+        let hold = || {
+            let refs = File::open(self.root.join("repo/refs"))?;
+            refs.lock().map(|()| refs)
+        };
+        hold().with_context(|| format!("cannot lock the refs of the store {}", self.root.display()))
+    }
+
     fn cannot_commit(&self) -> String {
         format!("cannot commit to the store {}", self.root.display())
     }
@@ -267,13 +276,14 @@ impl Store {
         tree::find_file(&self.objects, root, path)
     }
 
-    /// Checks every object that a ref needs, as `ostree fsck` does; gives the number of commits checked.
+    /// Checks every object that a ref needs, as `ostree fsck` does, and of histories those of all commits that are here;
+    /// gives the number of refs.
     pub fn verify(&self) -> Result<usize> {
         let refs = self.repo.list_refs(None, gio::Cancellable::NONE)?;
         let mut seen = std::collections::HashSet::new();
         for (name, rev) in &refs {
             let broken = || format!("{name} is damaged");
-            for object in self.repo.traverse_commit(rev, 0, gio::Cancellable::NONE).with_context(broken)? {
+            for object in self.repo.traverse_commit(rev, -1, gio::Cancellable::NONE).with_context(broken)? {
                 if seen.insert((object.checksum().to_string(), format!("{:?}", object.object_type()))) {
                     self.repo
                         .fsck_object(object.object_type(), object.checksum(), gio::Cancellable::NONE)

@@ -41,6 +41,25 @@ fn a_history_grows_by_changed_trees() {
 }
 
 #[test]
+fn builds_at_the_same_time_all_enter_the_history() {
+    let Some(scene) = Scene::new() else { return };
+    scene.build(&[("a", "0")], "2026-01-01T00:00:00Z", None).unwrap();
+    std::thread::scope(|scope| {
+        for version in ["1", "2", "3", "4"] {
+            let scene = &scene;
+            scope.spawn(move || scene.build(&[("a", version)], "2026-02-01T00:00:00Z", None).unwrap());
+        }
+    });
+    let store = scene.store();
+    let tip = template().tip(&store).unwrap().unwrap();
+    let log = history::log(&store, tip).unwrap();
+    let versions: Vec<_> = log.iter().map(|(_, stored)| stored.version.as_deref().unwrap()).collect();
+    assert_eq!(versions, ["5", "4", "3", "2", "1"]);
+    drop(store);
+    scene.verify();
+}
+
+#[test]
 fn two_stores_have_the_same_first_commit() {
     let commit = || Scene::new().map(|scene| scene.build(&[("a", "1")], "2026-01-01T00:00:00Z", None).unwrap().commit);
     assert_eq!(commit(), commit());
