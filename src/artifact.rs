@@ -7,11 +7,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{FileDigest, Sha256};
 use crate::durable;
+use crate::finalize;
 use crate::store::Store;
 
 /// An output that stands where it was asked for.
@@ -32,6 +33,9 @@ pub struct Artifact {
 struct Record {
     digest: FileDigest,
     stamp: Stamp,
+    /// The commit of the tree that the file is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commit: Option<Sha256>,
 }
 
 /// What changes when a file is written to or replaced.
@@ -54,13 +58,20 @@ pub struct Place {
     /// The file.
     pub path: PathBuf,
     record: PathBuf,
+    commit: Option<Sha256>,
 }
 
 impl Place {
     /// The place of the file at an absolute path.
     pub fn new(store: &Store, path: PathBuf, identity: Sha256) -> Self {
         let name = Sha256::of(format!("{identity} {}", path.display()).as_bytes()).to_hex();
-        Self { path, record: store.root().join("stages").join(name) }
+        Self { path, record: store.root().join("stages").join(name), commit: None }
+    }
+
+    /// The same place, of a file that is made of the tree of a commit.
+    #[must_use]
+    pub fn made_of(self, commit: Sha256) -> Self {
+        Self { commit: Some(commit), ..self }
     }
 
     /// The output, when it stands as its record says.
@@ -80,7 +91,35 @@ impl Place {
         // Of the open file, since another run may have put its own at the path by now.
         let stamp = Stamp::of(&written.metadata()?);
         let size = stamp.size;
-        durable::write(&self.record, &serde_json::to_vec(&Record { digest, stamp })?)?;
+        durable::write(&self.record, &serde_json::to_vec(&Record { digest, stamp, commit: self.commit })?)?;
         Ok(Artifact { path: self.path, size, digest, reused: false })
     }
+}
+
+/// The commit of the tree that a file was made of: one that stands where the store wrote it, or a copy, which is known by its
+/// digest. None for files that the store did not write.
+pub fn commit_of(store: &Store, path: &Path) -> Result<Option<Sha256>> {
+    let failed = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(failed)?;
+    let stamp = Stamp::of(&file.metadata().with_context(failed)?);
+    let mut same_size = Vec::new();
+    for entry in fs::read_dir(store.root().join("stages"))? {
+        let record = fs::read(entry?.path()).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        let Some(Record { digest, stamp: written, commit: Some(commit) }) = record else { continue };
+        if written == stamp {
+            return Ok(Some(commit));
+        }
+        if written.size == stamp.size {
+            same_size.push((digest, commit));
+        }
+    }
+    let is = |kind: fn(&FileDigest) -> bool| same_size.iter().any(|(digest, _)| kind(digest));
+    let mut digests = Vec::new();
+    if is(|digest| matches!(digest, FileDigest::Verity(_))) {
+        digests.push(FileDigest::Verity(finalize::sparse_digest(&file).with_context(failed)?));
+    }
+    if is(|digest| matches!(digest, FileDigest::Sha256(_))) {
+        digests.push(FileDigest::Sha256(Sha256::of_reader(&file).with_context(failed)?.0));
+    }
+    Ok(same_size.into_iter().find(|(known, _)| digests.contains(known)).map(|(_, commit)| commit))
 }

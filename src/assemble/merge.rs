@@ -57,6 +57,8 @@ pub struct Merger<'a> {
     folders: HashMap<String, String>,
     /// Where other packages' files are put, and whose stay, by path.
     diversions: HashMap<String, (String, String)>,
+    /// The database's files, and the links of [`Self::add_alias`].
+    pub books: BTreeSet<String>,
 }
 
 impl<'a> Merger<'a> {
@@ -71,6 +73,7 @@ impl<'a> Merger<'a> {
             implied: HashSet::new(),
             folders: HashMap::new(),
             diversions: HashMap::new(),
+            books: BTreeSet::new(),
             reader: store.reader(),
             installation,
             writer,
@@ -106,6 +109,7 @@ impl<'a> Merger<'a> {
         }
         for file in self.installation.database(&round.register, &self.lost, &|path| self.read(path))? {
             let path = self.resolve_folder(&file.path)?;
+            self.books.insert(path.clone());
             let (folder, name) = split(&path);
             let dir = make_directory(&mut self.tree.root, folder);
             let object = match file.content {
@@ -143,6 +147,7 @@ impl<'a> Merger<'a> {
         let object = self.writer.write(&attributes, Content::Symlink(target))?;
         self.targets.insert(object, target.to_owned());
         self.tree.root.files.insert(name.to_owned(), object);
+        self.books.insert(name.to_owned());
         make_directory(&mut self.tree.root, target);
         Ok(())
     }

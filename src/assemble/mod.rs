@@ -7,6 +7,7 @@ mod accounts;
 mod failure;
 mod merge;
 mod normalise;
+pub mod origins;
 mod replay;
 mod rounds;
 mod settings;
@@ -14,6 +15,7 @@ mod settings;
 pub use failure::ScriptFailed;
 pub use merge::Merged;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -102,9 +104,12 @@ fn root_name(manifest: &str, architecture: &Architecture) -> String {
     format!("{manifest} {architecture}")
 }
 
-/// The commit of the configured tree, if it was made before.
+/// The commit of the configured tree, if it was made before, and the record of its origins is there.
 pub fn cached(store: &Store, key: Sha256) -> Result<Option<Sha256>> {
-    store.resolve(&store::cache_ref(STAGE, key))
+    let Some(commit) = store.resolve(&store::cache_ref(STAGE, key))? else { return Ok(None) };
+    // Without the record nobody could tell how the tree was made.
+    let (root, _) = store.read_commit(commit)?;
+    Ok(store.resolve(&origins::record_ref(root.0))?.map(|_| commit))
 }
 
 /// Makes the configured tree and commits it under its key, from packages that may still be on their way. `program` is this
@@ -137,7 +142,7 @@ pub fn run(
         }
         configured => configured,
     };
-    let mut tree = tree.map_err(|error| failure::explain(error, installation, manifest))?;
+    let (mut tree, books) = tree.map_err(|error| failure::explain(error, installation, manifest))?;
     assembly.layers.discard();
     progress.detail(&format!("{} of {} scripts need not run again", replay.spared, replay.count));
     drop(task);
@@ -152,26 +157,39 @@ pub fn run(
         root: timings.alone(timing::Part::Commit, || writer.write_tree(&tree))?,
         date: lock.date,
     };
+    let making = origins::Making {
+        installation,
+        manifest,
+        lock,
+        deeds: &replay.deeds,
+        books: &books,
+        tree: &tree,
+        root: commit.root,
+    };
+    let origins = timings.alone(timing::Part::Commit, || origins::commit(&store.reader(), &writer, &making))?;
     let scripts = timings.alone(timing::Part::Commit, || replay.commit(&writer, &name, lock.date))?;
-    let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit, scripts]))?;
+    let commits = timings.alone(timing::Part::Commit, || store.commit(&[commit, scripts, origins]))?;
     Ok((commits[0], tree))
 }
 
-/// Merges packages and runs scripts, but for those that did the same before, round by round.
+/// Merges packages and runs scripts, but for those that did the same before, round by round. Gives the tree, and the paths
+/// that the merge itself wrote.
 fn configure(
     assembly: &mut Assembly<'_, '_>,
     replay: &mut Replay,
     rounds: &[Round],
     writer: &ObjectWriter,
     on_line: &mut dyn FnMut(&str),
-) -> Result<Tree> {
+) -> Result<(Tree, BTreeSet<String>)> {
     let (store, program) = (assembly.store, assembly.program);
+    let of_manifest = origins::steps_of_manifest(assembly.manifest);
     let (reader, timings) = (store.reader(), store.timings());
     let mut merger = Merger::new(assembly.installation, store, writer);
     for round in rounds {
         let (plan, scratch) = assembly.prepare(&mut merger, round, rounds)?;
         let temporary = plan.temporary_files.iter().map(|file| file.path.clone()).collect();
         let nodes = merger.tree.extras.nodes.clone();
+        replay.deeds.expect(&plan.steps, &of_manifest);
         let mut recorder = replay.round(writer, &reader, assembly.layers.shown(), nodes, temporary);
         let run = || sandbox::run_observed(program, store.work(), &plan, on_line, &mut recorder);
         timings.alone(timing::Part::Scripts, run)?;
@@ -181,7 +199,7 @@ fn configure(
             on_line(&format!("what these scripts do is not kept: /{path} changed unseen"));
         }
     }
-    Ok(merger.tree)
+    Ok((merger.tree, merger.books))
 }
 
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.

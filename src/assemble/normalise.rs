@@ -145,6 +145,12 @@ WantedBy=sysinit.target
     )
 }
 
+/// Where a unit and the link that enables it are.
+pub(super) fn unit_paths(renewal: &Renewal) -> [String; 2] {
+    let name = format!("{}.service", renewal.unit);
+    [format!("{UNITS}/{name}"), format!("{UNITS}/sysinit.target.wants/{name}")]
+}
+
 /// Adds and enables a unit, unless there is one of its name, such as a masked one.
 fn add_unit(writer: &ObjectWriter, root: &mut Directory, renewal: &Renewal) -> Result<()> {
     let name = format!("{}.service", renewal.unit);

@@ -38,7 +38,7 @@ pub(super) struct Assembly<'a, 'p> {
     pub store: &'a Store,
     pub program: &'a Path,
     limits: ScriptLimits,
-    manifest: &'a Manifest,
+    pub manifest: &'a Manifest,
     lock: &'a Lock,
     imports: &'a Imports<'p>,
     pub installation: &'a dyn Installation,

@@ -6,6 +6,7 @@ mod check;
 mod check_archive;
 mod checkout;
 mod commit;
+mod diff;
 mod export;
 mod fetch;
 mod gc;
@@ -55,6 +56,7 @@ enum Command {
     Verify(verify::Arguments),
     Why(why::Arguments),
     Graph(graph::Arguments),
+    Diff(diff::Arguments),
     CheckArchive(check_archive::Arguments),
     Shell(shell::Arguments),
     Sign(sign::Arguments),
@@ -116,7 +118,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Answer> {
     // Before anything starts a thread.
-    if matches!(
+    let opens_store = matches!(
         arguments.command,
         Command::Build(_)
             | Command::Check(_)
@@ -130,9 +132,13 @@ fn run(arguments: &Arguments) -> Result<Answer> {
             | Command::Export(_)
             | Command::ImportDelta(_)
             | Command::Store(_)
-    ) && let Some(code) = sandbox::identity::enter()?
-    {
+    ) || matches!(&arguments.command, Command::Diff(a) if a.needs_store());
+    if opens_store && let Some(code) = sandbox::identity::enter()? {
         return Ok(Answer::Code(code));
+    }
+    // Needs nothing of what settings take time for.
+    if let Command::Diff(a) = &arguments.command {
+        return diff::run(a, &arguments.global);
     }
     let settings = arguments.global.settle()?;
     match &arguments.command {
@@ -154,7 +160,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::Export(a) => export::run(a, &settings),
         Command::ImportDelta(a) => import_delta::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),
-        Command::SandboxInit { .. } => Ok(Answer::Yes),
+        Command::Diff(_) | Command::SandboxInit { .. } => Ok(Answer::Yes),
     }
 }
 

@@ -70,6 +70,7 @@ pub fn is_due(request: &finalize::Request<'_>, format: OutputFormat, signer: Opt
 
 fn package<'a>(request: &finalize::Request<'a>, signer: Option<&'a Signer>) -> Result<publish::Request<'a>> {
     let image = finalize::identity(request, OutputFormat::RootImg)?;
-    let finalize::Request { store, manifest, lock, folder, .. } = *request;
-    Ok(publish::Request { store, manifest, lock, image, signer, threads: rayon::current_num_threads(), folder })
+    let finalize::Request { store, manifest, lock, folder, commit, .. } = *request;
+    let threads = rayon::current_num_threads();
+    Ok(publish::Request { store, manifest, lock, image, commit, signer, threads, folder })
 }

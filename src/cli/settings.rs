@@ -20,6 +20,9 @@ use compose::store;
 
 use super::terminal::{Terminal, Verbosity};
 
+/// The pager where `PAGER` names none.
+pub const PAGER: &str = "less";
+
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Global {
@@ -72,6 +75,14 @@ impl Color {
             Self::Never => false,
         }
     }
+
+    /// Whether standard output gets colours.
+    pub fn applies_to_output(self) -> bool {
+        match self {
+            Self::Auto => std::io::stdout().is_terminal() && variable("NO_COLOR").is_none(),
+            other => other.applies(),
+        }
+    }
 }
 
 /// What every command works with.
@@ -93,20 +104,19 @@ pub struct Settings {
 }
 
 impl Global {
+    /// The store's folder.
+    pub fn store(&self) -> Result<PathBuf> {
+        let cache = || folder("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("compose"));
+        let store = self.store.clone().or_else(cache);
+        store.ok_or_else(|| anyhow!("there is no place for the store: HOME is not set")).hint(|| "give --store DIR")
+    }
+
     /// Reads the environment and the configuration, and starts the threads.
     pub fn settle(&self) -> Result<Settings> {
         if let Some(jobs) = self.jobs {
             rayon::ThreadPoolBuilder::new().num_threads(jobs).build_global().context("cannot start threads")?;
         }
-        let home = variable("HOME").map(PathBuf::from);
-        let folder = |name: &str, below: &str| {
-            variable(name).map(PathBuf::from).or_else(|| home.as_ref().map(|home| home.join(below)))
-        };
-        let store =
-            self.store.clone().or_else(|| folder("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("compose")));
-        let store = store
-            .ok_or_else(|| anyhow!("there is no place for the store: HOME is not set"))
-            .hint(|| "give --store DIR")?;
+        let store = self.store()?;
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -160,6 +170,16 @@ impl Settings {
             progress: &self.terminal,
         }
     }
+}
+
+/// The program that the user reads long texts with.
+pub fn pager() -> String {
+    variable("PAGER").unwrap_or_else(|| PAGER.to_owned())
+}
+
+/// A folder of the user's, by its variable or else below the home folder.
+fn folder(name: &str, below: &str) -> Option<PathBuf> {
+    variable(name).or_else(|| variable("HOME").map(|home| format!("{home}/{below}"))).map(PathBuf::from)
 }
 
 fn parse_time(word: &str) -> Result<Duration> {

@@ -1,13 +1,14 @@
 //! Two locks to a report: what changed, why each package came or went, and what the changelogs say of it. Two trees, or two
-//! whole builds of a lock, to what differs in them.
+//! whole builds of a lock, to what differs in them; two templates to all of this, with what explains each path.
 //!
-//! Comparing locks needs the locks alone. Only [`changelog`] opens package files; [`builds`], [`tree`] and [`bytes`] read
-//! stores and outputs.
+//! Comparing locks needs the locks alone. Only [`changelog`] opens package files; [`builds`], [`templates`], [`tree`] and
+//! [`bytes`] read stores and outputs.
 
 pub mod builds;
 pub mod bytes;
 pub mod changelog;
 pub mod report;
+pub mod templates;
 pub mod tree;
 mod why;
 

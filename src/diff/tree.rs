@@ -30,6 +30,8 @@ pub struct Entry {
     pub content: Content,
     /// The path that this is only a further name of.
     pub link: Option<String>,
+    /// The object of a file or symbolic link.
+    pub leaf: Option<Leaf>,
 }
 
 /// What a path holds.
@@ -157,7 +159,7 @@ impl Walk<'_> {
 
     fn put_directory(&mut self, side: usize, path: &str, meta: Sha256) -> Result<()> {
         let attributes = self.sides[side].reader.directory_attributes(meta)?;
-        self.put(side, path, Entry { attributes, content: Content::Directory, link: None });
+        self.put(side, path, Entry { attributes, content: Content::Directory, link: None, leaf: None });
         Ok(())
     }
 
@@ -172,7 +174,8 @@ impl Walk<'_> {
             let metadata = fs::metadata(&object).with_context(|| format!("cannot read {}", object.display()))?;
             Content::File(leaf, metadata.len())
         };
-        self.put(side, path, Entry { attributes, content, link: tree.extras.links.get(path).cloned() });
+        let link = tree.extras.links.get(path).cloned();
+        self.put(side, path, Entry { attributes, content, link, leaf: Some(leaf) });
         Ok(())
     }
 
@@ -196,7 +199,8 @@ impl Walk<'_> {
             for (side, node) in nodes.into_iter().enumerate() {
                 if let Some(Node { mode, uid, gid, device: (major, minor) }) = node {
                     let attributes = Attributes { uid, gid, mode, xattrs: Xattrs::new() };
-                    self.put(side, &path, Entry { attributes, content: Content::Device(major, minor), link: None });
+                    let content = Content::Device(major, minor);
+                    self.put(side, &path, Entry { attributes, content, link: None, leaf: None });
                 }
             }
         }
@@ -218,7 +222,8 @@ impl Walk<'_> {
     }
 }
 
-fn find_leaf(side: &Side, path: &str) -> Result<Option<Leaf>> {
+/// The file or symbolic link at a path of a tree, if there is one.
+pub fn find_leaf(side: &Side, path: &str) -> Result<Option<Leaf>> {
     let (folder, name) = split(path);
     let mut entries = side.reader.entries(side.tree.root.0)?;
     for part in folder.split('/').filter(|part| !part.is_empty()) {

@@ -59,7 +59,7 @@ pub struct Request<'a> {
 fn place(request: &Request<'_>, ending: &str, identity: Sha256) -> Place {
     let Request { store, lock, folder, .. } = request;
     let path = folder.join(format!("{}.{}.{ending}", lock.manifest, lock.architecture));
-    Place::new(store, path, identity)
+    Place::new(store, path, identity).made_of(request.commit)
 }
 
 /// The output, when it stands as [`run`] wrote it.
@@ -148,6 +148,11 @@ pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset:
         | OutputFormat::QubesTemplate
         | OutputFormat::Ostree => Ok(None),
     }
+}
+
+/// The digest of a sparse file as [`FileDigest::Verity`] has it; the file stays as it is.
+pub fn sparse_digest(file: &File) -> std::io::Result<Sha256> {
+    verity::digest(file)
 }
 
 /// The digest of everything that shapes an output's bytes; also where file systems get their UUIDs from.

@@ -44,6 +44,16 @@ static ZEROS: LazyLock<[Sha256; LEVELS]> = LazyLock::new(|| {
 pub(super) fn seal(file: &File, known: &Hashes) -> io::Result<(Sha256, u64)> {
     let size = file.metadata()?.len();
     let data = data_of(file, size)?;
+    Ok((measure(file, size, data, known, true)?, size))
+}
+
+/// The digest of a file, which stays as it is.
+pub(super) fn digest(file: &File) -> io::Result<Sha256> {
+    let size = file.metadata()?.len();
+    measure(file, size, data_of(file, size)?, &Hashes::new(), false)
+}
+
+fn measure(file: &File, size: u64, data: Vec<Range<u64>>, known: &Hashes, digs: bool) -> io::Result<Sha256> {
     let blocks = size.div_ceil(BLOCK);
     let mut height = 0;
     while span(height) < blocks {
@@ -51,14 +61,14 @@ pub(super) fn seal(file: &File, known: &Hashes) -> io::Result<(Sha256, u64)> {
     }
     let root = match size {
         0 => [0; 32],
-        _ => *Tree { file, size, blocks, data, known }.node(height, 0)?.as_bytes(),
+        _ => *Tree { file, size, blocks, data, known, digs }.node(height, 0)?.as_bytes(),
     };
     // struct fsverity_descriptor: version, SHA-256, the block size's logarithm, no salt, 4 reserved bytes, size, root.
     let mut descriptor = [0; 256];
     descriptor[..3].copy_from_slice(&[1, 1, BLOCK.ilog2() as u8]);
     descriptor[8..16].copy_from_slice(&size.to_le_bytes());
     descriptor[16..48].copy_from_slice(&root);
-    Ok((Sha256::of(&descriptor), size))
+    Ok(Sha256::of(&descriptor))
 }
 
 /// How many blocks of data a node of a level has below it.
@@ -87,6 +97,8 @@ struct Tree<'a> {
     blocks: u64,
     data: Vec<Range<u64>>,
     known: &'a Hashes,
+    /// Whether blocks of zeros become holes.
+    digs: bool,
 }
 
 impl Tree<'_> {
@@ -118,7 +130,7 @@ impl Tree<'_> {
         Ok(of_hashes(&hashes))
     }
 
-    /// The hash of a node above blocks of data, of which those of zeros become holes.
+    /// The hash of a node above blocks of data, of which those of zeros may become holes.
     fn leaves(&self, first: u64, last: u64) -> io::Result<Sha256> {
         let start = first * BLOCK;
         let mut bytes = vec![0; ((last - first) * BLOCK) as usize];
@@ -129,7 +141,7 @@ impl Tree<'_> {
             if block.iter().all(|byte| *byte == 0) {
                 hashes.push(ZEROS[0]);
                 if zeros.end != offset {
-                    dig(self.file, zeros.clone())?;
+                    self.dig(zeros.clone())?;
                     zeros.start = offset;
                 }
                 zeros.end = offset + BLOCK;
@@ -137,8 +149,12 @@ impl Tree<'_> {
                 hashes.push(Sha256::of(block));
             }
         }
-        dig(self.file, zeros)?;
+        self.dig(zeros)?;
         Ok(of_hashes(&hashes))
+    }
+
+    fn dig(&self, zeros: Range<u64>) -> io::Result<()> {
+        if self.digs { dig(self.file, zeros) } else { Ok(()) }
     }
 
     fn has_data(&self, place: Range<u64>) -> bool {

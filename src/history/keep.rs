@@ -3,7 +3,7 @@
 //! Kept are: each template's history, or as much of it as is asked for; what has tags; the packages, their downloaded files
 //! and the archives' indexes of locks, which are those of templates' newest commits, of tags, those that are asked for,
 //! and those that builds and fetches from this store have used, while their files are there; results of stages that lead to
-//! kept trees, and what is known of templates' scripts. Refs of other kinds are nobody's business here.
+//! kept trees, where the paths of these come from, and what is known of templates' scripts. Refs of other kinds are nobody's business here.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{Template, lock_of, log, tags, templates};
-use crate::assemble;
+use crate::assemble::{self, origins};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::error::Hint;
@@ -131,6 +131,7 @@ fn unneeded_refs<'a>(
     let of_templates = templates.iter().map(|template| (&template.name, &template.architecture));
     needed.extend(of_locks.chain(of_templates).map(|(name, architecture)| assemble::scripts_ref(name, architecture)));
     let trees = commits.map(|commit| Ok(store.load_commit(*commit)?.root)).collect::<Result<HashSet<_>>>()?;
+    needed.extend(trees.iter().map(|(tree, _)| origins::record_ref(*tree)));
     let mut unneeded = Vec::new();
     for kind in ["package", "cache"] {
         for (name, commit) in store.refs(kind)? {

@@ -142,6 +142,9 @@ pub trait Installation: Sync {
     /// Which script of which package a process works for, by its environment.
     fn script_of(&self, environment: &BTreeMap<String, String>) -> Option<String>;
 
+    /// Whether a script that has these arguments, its own name first, runs for triggers that others activated.
+    fn is_triggered(&self, arguments: &[String]) -> bool;
+
     /// Which script of which package made the runner of scripts fail, by what was printed, and how it failed when that
     /// was said.
     fn failed_script(&self, printed: &str) -> Option<(String, Option<String>)>;

@@ -48,6 +48,8 @@ pub struct Request<'a> {
     pub lock: &'a Lock,
     /// The digest of all that shapes the image.
     pub image: Sha256,
+    /// The commit of the image's tree.
+    pub commit: Sha256,
     /// Who signs the package, if anyone.
     pub signer: Option<&'a Signer>,
     /// How many threads compress, which shapes nothing.
@@ -130,7 +132,7 @@ fn place(request: &Request<'_>) -> Result<Place> {
     let inputs =
         Inputs { version: VERSION, image: *image, date: lock.date, template, signer: signer.map(Signer::identity) };
     let identity = Sha256::of(&serde_json::to_vec(&inputs)?);
-    Ok(Place::new(store, file_path(folder, template, lock.date), identity))
+    Ok(Place::new(store, file_path(folder, template, lock.date), identity).made_of(request.commit))
 }
 
 fn file_path(folder: &Path, template: &Template, date: Timestamp) -> PathBuf {

@@ -6,6 +6,7 @@
 
 mod again;
 mod boot;
+mod diff;
 mod fixture;
 mod history;
 mod hostile;

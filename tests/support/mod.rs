@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod archive;
+pub mod browser;
 pub mod deb;
 pub mod fixture;
 pub mod http_server;

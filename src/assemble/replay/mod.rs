@@ -26,6 +26,7 @@ use crate::sandbox::{Call, Need, Observer, Touch};
 use crate::store::{Directory, Entry, Inode, NewCommit, Node, ObjectReader, ObjectWriter, Store, Tree, split};
 
 use super::normalise;
+use super::origins::Deeds;
 use library::{Condition, Library, Record};
 use state::State;
 
@@ -49,6 +50,8 @@ pub(super) struct Replay {
     pub count: usize,
     /// Whether a run of before could not stand in for what a script does.
     pub misled: bool,
+    /// Who changed what.
+    pub deeds: Deeds,
 }
 
 /// The key of what is known of the scripts of the root with this name.
@@ -70,15 +73,16 @@ impl Replay {
         for (index, record) in old.records.iter().enumerate() {
             calls.entry(record.call).or_default().push(index);
         }
-        let new = Library::default();
-        Self { key, residue, ledger, old, calls, new, spared: 0, count: 0, misled: false }
+        let (new, deeds) = (Library::default(), Deeds::default());
+        Self { key, residue, ledger, old, calls, new, spared: 0, count: 0, misled: false, deeds }
     }
 
     /// One that knows of no scripts, for the same root.
     pub fn without_runs(&self) -> Self {
         let (old, calls, new) = (Library::default(), HashMap::new(), Library::default());
-        let Self { key, residue, ledger, .. } = *self;
-        Self { key, residue, ledger, old, calls, new, spared: 0, count: 0, misled: false }
+        let (Self { key, residue, ledger, .. }, deeds) = (self, Deeds::default());
+        let (key, residue, ledger) = (*key, *residue, *ledger);
+        Self { key, residue, ledger, old, calls, new, spared: 0, count: 0, misled: false, deeds }
     }
 
     /// The commit that keeps what scripts did in this build for the next one.
@@ -156,9 +160,11 @@ impl Running {
 impl Recorder<'_> {
     /// To be told what the round made of its root: the path of what was not seen, if anything was not.
     pub fn close(self, after: &Tree) -> Result<Option<String>> {
+        self.replay.deeds.lost |= self.lost || self.state.is_none();
         let found = self.state.filter(|_| !self.lost).and_then(|state| state.disagreement(after));
         let (records, spared) = self.before;
         if let Some(path) = &found {
+            self.replay.deeds.lost = true;
             self.replay.new.records.truncate(records);
             if self.replay.spared > spared {
                 self.replay.misled = true;
@@ -174,6 +180,9 @@ impl Recorder<'_> {
             // The program that runs scripts keeps its books.
             if touch.moves && state.is_folder(&touch.path)? {
                 self.lost = true;
+            }
+            if touch.changes {
+                self.replay.deeds.note_runner(&touch.path);
             }
             state.distrust(&touch.path);
             return Ok(());
@@ -297,6 +306,7 @@ impl Recorder<'_> {
             }
             entries.push((path, entry));
         }
+        self.replay.deeds.note(entries.iter().map(|(path, _)| path));
         for (path, entry) in &entries {
             state.set(path, entry.clone());
         }
@@ -323,6 +333,7 @@ impl Observer for Recorder<'_> {
 
     fn begin(&mut self, call: &Call) -> bool {
         self.replay.count += 1;
+        self.replay.deeds.begin(call);
         let call = digest(call);
         self.chosen = if self.lost { None } else { self.find(call).unwrap_or(None) };
         let (conditions, asked, changes) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
@@ -342,6 +353,7 @@ impl Observer for Recorder<'_> {
             let condition = self.replay.old.conditions[*number as usize].clone();
             *number = self.replay.new.number(condition);
         }
+        self.replay.deeds.note(record.changes.iter().map(|(path, _)| path));
         self.replay.new.records.push(record);
         self.replay.spared += 1;
         Ok(())

@@ -190,7 +190,12 @@ mod tests {
     use crate::store::Attributes;
 
     fn entry(mode: u32, content: Content) -> Entry {
-        Entry { attributes: Attributes { uid: 0, gid: 0, mode, xattrs: Xattrs::new() }, content, link: None }
+        Entry {
+            attributes: Attributes { uid: 0, gid: 0, mode, xattrs: Xattrs::new() },
+            content,
+            link: None,
+            leaf: None,
+        }
     }
 
     fn path(

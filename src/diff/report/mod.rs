@@ -289,7 +289,7 @@ impl PackageChange {
 
 impl Why {
     /// In words; `quote` is how a package's name and version are shown.
-    fn describe(&self, quote: &dyn Fn(&str) -> String) -> String {
+    pub(in crate::diff) fn describe(&self, quote: &dyn Fn(&str) -> String) -> String {
         let Some((first, rest)) = self.chain.split_first() else { return "not told by the lock".to_owned() };
         let asked = match first.by {
             By::Tools => "needed for images",

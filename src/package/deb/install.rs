@@ -325,6 +325,11 @@ impl Installation for Deb {
         failure::script_of(&self.packages, environment)
     }
 
+    /// `postinst triggered NAMES` (deb-triggers(5) and Policy 6.5).
+    fn is_triggered(&self, arguments: &[String]) -> bool {
+        arguments.get(1).is_some_and(|word| word == "triggered")
+    }
+
     fn failed_script(&self, printed: &str) -> Option<(String, Option<String>)> {
         failure::failed_script(&self.packages, printed)
     }

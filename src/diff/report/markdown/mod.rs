@@ -6,7 +6,7 @@ mod inert;
 
 use std::fmt::Write as _;
 
-use self::inert::span;
+pub use self::inert::span;
 use super::size::{bytes, growth, growths};
 use super::{BeforeAndAfter, FileState, LockState, Naming, Place, Report, SourceChange, State};
 use crate::diff::Kind;
@@ -31,7 +31,13 @@ const CVES_IN_ROW: usize = 6;
 
 /// The report as markdown.
 pub fn render(report: &Report) -> String {
-    let mut body = Body { text: format!("## {}\n\n", title(report)), limit: LIMIT - RESERVE, left_out: 0 };
+    render_within(report, LIMIT)
+}
+
+/// The report as markdown in so many bytes, not counting what is never left out.
+pub fn render_within(report: &Report, limit: usize) -> String {
+    let limit = limit.saturating_sub(RESERVE);
+    let mut body = Body { text: format!("## {}\n\n", title(report)), limit, left_out: 0 };
     push_locks(&mut body, report);
     push_alerts(&mut body.text, report);
     let naming = report.naming();
