@@ -3,8 +3,8 @@
 //!
 //! It is written here, and not by the `mke2fs` of e2fsprogs, because the contents of a root are most of an image: a tar stream
 //! through a sandbox copies each byte four times, in one thread, and another time for the digest. What mke2fs(8) 1.47 would make
-//! of the same volume is the model: an empty file system has the same bytes, but for the count of what was written to it so far.
-//! Features, sizes and places are those of its defaults, so that it grows while it is mounted as any other does.
+//! of the same volume is the model: an empty file system of several groups has the same bytes, but for the count of what was
+//! written to it so far. Features, sizes and places are those of its defaults, with room for descriptors of more groups.
 //!
 //! The format is that of Documentation/filesystems/ext4 in Linux; where that is silent, what e2fsck(8) accepts. Every byte is a
 //! function of the tree, the label, the identity, the date and the size.
