@@ -80,7 +80,7 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
 }
 
 fn all_of(indexes: &[Index]) -> Indexes {
-    Indexes { packages: indexes.to_vec(), tools: Vec::new() }
+    Indexes { packages: indexes.to_vec(), tools: Vec::new(), machines: Vec::new() }
 }
 
 fn lock(manifest: &Manifest, indexes: &[Index]) -> anyhow::Result<Lock> {

@@ -14,7 +14,7 @@ mod settings;
 pub use failure::ScriptFailed;
 pub use merge::Merged;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::lock::{Lock, Package};
 use crate::manifest::{AddedFile, Group, Manifest, System, User};
 use crate::package::{Format, Installation, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
-use crate::sandbox::{self, Input, Step, StepFailed};
+use crate::sandbox::{self, Input, Program, Step, StepFailed};
 use crate::store::{self, NewCommit, ObjectWriter, Store, Tree};
 use crate::timing;
 
@@ -96,11 +96,10 @@ pub fn cached(store: &Store, key: Sha256) -> Result<Option<Sha256>> {
     store.resolve(&store::cache_ref(STAGE, key))
 }
 
-/// Makes the configured tree and commits it under its key, from packages that may still be on their way. `program` is this
-/// program's file.
+/// Makes the configured tree and commits it under its key, from packages that may still be on their way.
 pub fn run(
     store: &Store,
-    program: &Path,
+    program: &Program,
     limits: ScriptLimits,
     manifest: &Manifest,
     lock: &Lock,
@@ -175,7 +174,7 @@ fn configure(
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
 pub fn shell(
     store: &Store,
-    program: &Path,
+    program: &Program,
     limits: ScriptLimits,
     manifest: &Manifest,
     lock: &Lock,

@@ -4,6 +4,7 @@
 mod build;
 mod check;
 mod check_archive;
+mod emulation;
 mod fetch;
 mod graph;
 mod manifests;

@@ -29,6 +29,7 @@ use crate::lock::Lock;
 use crate::manifest::{Manifest, OutputFormat};
 use crate::progress::{Progress, Unit};
 use crate::run_folder::RunFolder;
+use crate::sandbox::Program;
 use crate::store::{Store, Tree};
 
 pub use disk::{BESIDE_ROOT, ROOT_NAME, ROOT_PARTITION};
@@ -38,11 +39,12 @@ pub use grub::ARCHITECTURE as OWN_KERNEL_ARCHITECTURE;
 const VERSION: u32 = 2;
 
 /// What an output is made of.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The store.
     pub store: &'a Store,
-    /// This program's file.
-    pub program: &'a Path,
+    /// What starts sandboxes.
+    pub program: &'a Program,
     /// The manifest.
     pub manifest: &'a Manifest,
     /// Its lock.
