@@ -43,6 +43,20 @@ pub struct CannotRun {
 /// Where the probe stands while it is tried.
 const PROBE: &str = "/tmp/.compose-probe";
 
+/// Whether a process runs an interpreter: no other program stands by itself on a mount that is gone, so that it has a name of
+/// no folder.
+pub(super) fn interprets(process: u32) -> bool {
+    fs::read_link(format!("/proc/{process}/exe")).is_ok_and(|exe| exe == Path::new("/"))
+}
+
+/// The program that an interpreter runs, relative to the root, and its arguments, of those that the interpreter has: its own
+/// name, the program's absolute path, and the program's arguments.
+pub(super) fn interpreted(mut arguments: Vec<String>) -> Option<(String, Vec<String>)> {
+    let own = arguments.split_off(arguments.len().min(2));
+    let path = arguments.get(1)?.strip_prefix('/')?.to_owned();
+    Some((path, own))
+}
+
 /// Has interpreters below a folder that becomes the root of process 1.
 pub(super) fn bring(emulations: &[Emulation], folder: &Path) -> Result<()> {
     for Emulation { architecture, interpreter } in emulations {
@@ -168,6 +182,12 @@ mod tests {
                 r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/qemu-aarch64:OCPF"
             )
         );
+        let arguments = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            interpreted(arguments("/qemu-aarch64 /usr/bin/dpkg-query dpkg-query -W")),
+            Some(("usr/bin/dpkg-query".to_owned(), arguments("dpkg-query -W")))
+        );
+        assert_eq!(interpreted(arguments("/qemu-aarch64")), None);
         // What Linux takes, `MAX_REGISTER_LENGTH`.
         let lines = Architecture::known().map(|name| line(&name.parse().unwrap(), Path::new("/qemu-mips64el")).len());
         assert!(lines.max().unwrap() < 1920);

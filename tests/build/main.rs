@@ -7,6 +7,7 @@
 mod again;
 mod boot;
 mod fixture;
+mod foreign;
 mod hostile;
 mod image;
 mod install;

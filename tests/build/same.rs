@@ -14,9 +14,6 @@ const FORMATS: [&str; 6] = ["--format", "root.img", "--format", "tar", "--format
 /// All other outputs that are files, of the small root.
 const OTHERS: &str = "outputs: [private.img, swap.img, erofs, squashfs, oci]\n";
 
-/// The user that one build runs as, for as long as the test lasts.
-const USER: &str = "compose-test";
-
 #[test]
 fn the_image_is_the_same_for_everyone() {
     let Some(reference) = needs(fixture::built()) else { return };
@@ -37,7 +34,7 @@ fn the_image_is_the_same_for_everyone() {
     }
     drop(elsewhere);
 
-    let Some(user) = needs(User::new(&scene)) else { return };
+    let Some(user) = needs(User::new(&scene, "compose-test")) else { return };
     for (name, expected) in SHIPPED.iter().zip(&expected) {
         assert_eq!(&user.build(name, &FORMATS), expected, "{name}, as an ordinary user with four jobs");
     }
@@ -45,7 +42,7 @@ fn the_image_is_the_same_for_everyone() {
 }
 
 /// The digests that a build prints, without the paths.
-fn digests(stdout: &str) -> Vec<String> {
+pub fn digests(stdout: &str) -> Vec<String> {
     stdout.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
 }
 
@@ -61,50 +58,52 @@ fn elsewhere_with_one_job(scene: &Scene, name: &str, formats: &[&str]) -> Vec<St
 }
 
 /// An ordinary user with subordinate ids, with a project and the program in the home folder.
-struct User {
+pub struct User {
     home: tempfile::TempDir,
+    /// Who is there as long as this.
+    name: &'static str,
 }
 
 impl User {
     /// Makes the user, with what a scene has, which only root can.
-    fn new(scene: &Scene) -> Result<Self, String> {
+    pub fn new(scene: &Scene, name: &'static str) -> Result<Self, String> {
         needs::root()?;
         let home = tempfile::tempdir().map_err(|e| e.to_string())?;
         fixture::copy(scene.folder.path(), &home.path().join("project"));
         fs::copy(PROGRAM, home.path().join("compose")).map_err(|e| e.to_string())?;
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
-        let user = Self { home };
-        Self::remove();
+        let user = Self { home, name };
+        user.remove();
         let folder = user.home.path();
-        run(Command::new("useradd").args(["--no-create-home", "--home-dir"]).arg(folder).arg(USER)).or_reason()?;
-        let subordinate = |file: &str| fs::read_to_string(file).unwrap_or_default().contains(USER);
+        run(Command::new("useradd").args(["--no-create-home", "--home-dir"]).arg(folder).arg(name)).or_reason()?;
+        let subordinate = |file: &str| fs::read_to_string(file).unwrap_or_default().contains(name);
         if !subordinate("/etc/subuid") || !subordinate("/etc/subgid") {
             let ranges = ["--add-subuids", "500000000-500065535", "--add-subgids", "500000000-500065535"];
-            run(Command::new("usermod").args(ranges).arg(USER)).or_reason()?;
+            run(Command::new("usermod").args(ranges).arg(name)).or_reason()?;
         }
-        run(Command::new("chown").arg("-R").arg(format!("{USER}:")).arg(folder)).or_reason()?;
+        run(Command::new("chown").arg("-R").arg(format!("{name}:")).arg(folder)).or_reason()?;
         Ok(user)
     }
 
-    fn build(&self, name: &str, formats: &[&str]) -> Vec<String> {
+    pub fn build(&self, name: &str, formats: &[&str]) -> Vec<String> {
         let path = |path: &str| self.home.path().join(path);
         let mut command = Command::new("runuser");
-        command.args(["-u", USER, "--"]).arg(path("compose")).args(["--jobs", "4", "build"]).args(formats);
+        command.args(["-u", self.name, "--"]).arg(path("compose")).args(["--jobs", "4", "build"]).args(formats);
         command.args(["--sign-key", SIGNING_KEY]);
         command.arg(path_of(name)).env("HOME", path("")).current_dir(path("project"));
         digests(&run(&mut command).result())
     }
 
     /// Also of an earlier run that was killed.
-    fn remove() {
-        if fs::read_to_string("/etc/passwd").is_ok_and(|text| text.contains(&format!("\n{USER}:"))) {
-            run(Command::new("userdel").arg(USER)).result();
+    fn remove(&self) {
+        if fs::read_to_string("/etc/passwd").is_ok_and(|text| text.contains(&format!("\n{}:", self.name))) {
+            run(Command::new("userdel").arg(self.name)).result();
         }
     }
 }
 
 impl Drop for User {
     fn drop(&mut self) {
-        Self::remove();
+        self.remove();
     }
 }
