@@ -142,11 +142,11 @@ pub fn configure(
     if let Some(commit) = assemble::cached(store, assemble::key(manifest, lock)?)? {
         return Ok((commit, None));
     }
+    let program = summary.time("fetch", || emulation::program(store, manifest, lock, settings))?;
     let packages: Vec<_> = lock.packages.iter().collect();
     let (found, fetched) = summary.time("fetch", || find(store, manifest, lock, &packages, settings))?;
     let (reused, imported) = (found.commits.len(), found.missing.len());
     summary.note(format!("{fetched} packages fetched, {imported} imported, {reused} reused"));
-    let program = summary.time("fetch", || emulation::program(store, manifest, lock, settings))?;
     let root = store.root();
     let file_of = |sha256: Sha256| fetch::file_path(root, &sha256);
     let imports = Imports::new(store, lock.format, found, &file_of)?;

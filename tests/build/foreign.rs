@@ -118,11 +118,11 @@ fn without_an_interpreter_the_error_tells_what_was_tried() {
     let said = scene.build(FOREIGN, &[]);
     assert_eq!(said.code, Some(2));
     assert_eq!(
-        said.stderr.lines().filter(|line| !line.starts_with("packages: ")).collect::<Vec<_>>().join("\n"),
+        said.stderr,
         "error: cannot build foreign for arm64\n  \
            caused by: the lock pins no interpreter of arm64 programs for this machine\n  \
            caused by: programs of arm64 do not run here: the machine itself (Exec format error (os error 8))\n\
-         hint: compose update-lock manifests/foreign.yaml"
+         hint: compose update-lock manifests/foreign.yaml\n"
     );
-    assert_eq!(scene.listing("store/work"), []);
+    assert!(scene.listing("store/work").is_empty());
 }
