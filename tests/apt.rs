@@ -173,7 +173,7 @@ fn manifest(base: Base, packages: &[&str], recommends: bool) -> Manifest {
 
 fn ours(indexes: &[Index], manifest: &Manifest) -> Result<Vec<String>, String> {
     let architecture: Architecture = "amd64".parse().unwrap();
-    let indexes = Indexes { packages: indexes.to_vec(), tools: Vec::new() };
+    let indexes = Indexes { packages: indexes.to_vec(), tools: Vec::new(), machines: Vec::new() };
     let lock = resolve::run(manifest, &architecture, &indexes, &Previous::default()).map_err(|e| format!("{e:#}"))?;
     let mut chosen: Vec<String> = lock.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect();
     chosen.sort();

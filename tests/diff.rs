@@ -65,6 +65,7 @@ fn lock(manifest: &str, packages: &[&str], tools: &[&str]) -> Lock {
         date: Timestamp::from_seconds(0).unwrap(),
         packages: list(packages),
         tools: list(tools),
+        interpreters: Vec::new(),
     }
 }
 

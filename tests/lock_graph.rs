@@ -65,6 +65,7 @@ impl Scene {
                 date: Timestamp::from_seconds(0).unwrap(),
                 packages: packages.iter().map(|line| package(&line.replace("ARCH", architecture.as_str()))).collect(),
                 tools: tools.iter().map(|line| package(line)).collect(),
+                interpreters: Vec::new(),
             };
             lock::save(&lock, &lock::path_for(&manifest, architecture)).unwrap();
         }

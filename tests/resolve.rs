@@ -80,7 +80,7 @@ fn manifest(base: Base, packages: &[&str]) -> Manifest {
 }
 
 fn all_of(indexes: &[Index]) -> Indexes {
-    Indexes { packages: indexes.to_vec(), tools: Vec::new() }
+    Indexes { packages: indexes.to_vec(), tools: Vec::new(), machines: Vec::new() }
 }
 
 fn lock(manifest: &Manifest, indexes: &[Index]) -> anyhow::Result<Lock> {
@@ -661,6 +661,33 @@ fn tools_come_with_outputs_that_they_write() {
     let names = |packages: &[compose::lock::Package]| packages.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&lock.packages), ["a"]);
     assert_eq!(names(&lock.tools), ["erofs-utils", "libc6"]);
+}
+
+#[test]
+fn interpreters_are_those_of_machines_that_need_them() {
+    let locked = |architectures: &[&str], own: &str, machines: Vec<Index>| {
+        let architectures = architectures.iter().map(|name| name.parse().unwrap()).collect();
+        let manifest = Manifest { architectures, ..manifest(Base::None, &["a"]) };
+        let own: Architecture = own.parse().unwrap();
+        let root = Index { architecture: own.clone(), ..index("trixie", &["a 1;Architecture: all"]) };
+        let indexes = Indexes { packages: vec![root], tools: Vec::new(), machines };
+        let lock = resolve::run(&manifest, &own, &indexes, &Previous::default()).unwrap();
+        let told = lock.interpreters.iter().map(|p| format!("{} {} {}", p.name, p.version, p.architecture));
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let amd64 = || index("trixie", &["qemu-user 1:10.0;Depends: b", "qemu-user-static 1:10.0", "b 1"]);
+    let older = || index("bookworm", &["qemu-user 1:7.2", "qemu-user-static 1:7.2"]);
+    let arm64 = || Index {
+        architecture: "arm64".parse().unwrap(),
+        ..index("trixie", &["qemu-user 1:10.0;Architecture: arm64"])
+    };
+    assert_eq!(locked(&["amd64"], "amd64", vec![amd64()]), "");
+    assert_eq!(locked(&["arm64"], "arm64", vec![amd64(), arm64()]), "qemu-user 1:10.0 amd64");
+    assert_eq!(locked(&["arm64"], "arm64", vec![older()]), "qemu-user-static 1:7.2 amd64");
+    assert_eq!(locked(&["arm64"], "arm64", Vec::new()), "");
+    let both = vec![amd64(), arm64()];
+    assert_eq!(locked(&["amd64", "arm64"], "amd64", both.clone()), "qemu-user 1:10.0 arm64");
+    assert_eq!(locked(&["arm64", "riscv64"], "riscv64", both), "qemu-user 1:10.0 amd64, qemu-user 1:10.0 arm64");
 }
 
 #[test]

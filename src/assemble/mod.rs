@@ -16,7 +16,7 @@ pub use failure::ScriptFailed;
 pub use merge::Merged;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::lock::{Lock, Package};
 use crate::manifest::{AddedFile, Group, Manifest, System, User};
 use crate::package::{Format, Installation, Round, Script, Unpacked};
 use crate::progress::{Progress, Unit};
-use crate::sandbox::{self, Input, Step, StepFailed};
+use crate::sandbox::{self, Input, Program, Step, StepFailed};
 use crate::store::{self, NewCommit, ObjectWriter, Store, Tree};
 use crate::timing;
 
@@ -112,11 +112,10 @@ pub fn cached(store: &Store, key: Sha256) -> Result<Option<Sha256>> {
     Ok(store.resolve(&origins::record_ref(root.0))?.map(|_| commit))
 }
 
-/// Makes the configured tree and commits it under its key, from packages that may still be on their way. `program` is this
-/// program's file.
+/// Makes the configured tree and commits it under its key, from packages that may still be on their way.
 pub fn run(
     store: &Store,
-    program: &Path,
+    program: &Program,
     limits: ScriptLimits,
     manifest: &Manifest,
     lock: &Lock,
@@ -205,7 +204,7 @@ fn configure(
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
 pub fn shell(
     store: &Store,
-    program: &Path,
+    program: &Program,
     limits: ScriptLimits,
     manifest: &Manifest,
     lock: &Lock,

@@ -1,7 +1,6 @@
 //! The rounds of an assembly: in which order packages and scripts follow, and the sandbox of each round.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -12,7 +11,7 @@ use crate::import::Imports;
 use crate::lock::Lock;
 use crate::manifest::{HookPoint, Manifest};
 use crate::package::{Act, Installation, Round, Script};
-use crate::sandbox::{self, Input, Limits, Plan, Root, Scratch, Step, TemporaryFile};
+use crate::sandbox::{self, Input, Limits, Plan, Program, Root, Scratch, Step, TemporaryFile};
 use crate::store::{self, Layers, Store, Tree};
 use crate::timing;
 
@@ -36,7 +35,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 /// A root in the making.
 pub(super) struct Assembly<'a, 'p> {
     pub store: &'a Store,
-    pub program: &'a Path,
+    pub program: &'a Program,
     limits: ScriptLimits,
     pub manifest: &'a Manifest,
     lock: &'a Lock,
@@ -53,7 +52,7 @@ pub(super) struct Assembly<'a, 'p> {
 impl<'a, 'p> Assembly<'a, 'p> {
     pub fn new(
         store: &'a Store,
-        program: &'a Path,
+        program: &'a Program,
         limits: ScriptLimits,
         manifest: &'a Manifest,
         lock: &'a Lock,

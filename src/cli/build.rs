@@ -1,5 +1,6 @@
 //! `compose build`: the pipeline from lock to outputs.
 
+use std::cell::OnceCell;
 use std::path::{PathBuf, absolute};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
 use compose::manifest::{self, Manifest, OutputFormat};
 use compose::progress::Progress;
+use compose::sandbox::Program;
 use compose::store::{Store, Tree};
 use compose::timing::{Part, Spent};
 use compose::{assemble, fetch, publish};
@@ -24,7 +26,7 @@ use super::fetch::fetch_files;
 use super::manifests::some_architectures;
 use super::settings::{self, Settings};
 use super::signing::Signing;
-use super::{Answer, outputs, terminal};
+use super::{Answer, emulation, outputs, terminal};
 
 /// Build a manifest's outputs from its lock
 #[derive(Debug, Args)]
@@ -145,11 +147,12 @@ pub fn configure(
     if let Some(commit) = assemble::cached(store, assemble::key(manifest, lock)?)? {
         return Ok((commit, None));
     }
+    let program = summary.time("fetch", || emulation::program(store, manifest, lock, settings))?;
     let packages: Vec<_> = lock.packages.iter().collect();
     let (found, fetched) = summary.time("fetch", || find(store, manifest, lock, &packages, settings))?;
     let (reused, imported) = (found.commits.len(), found.missing.len());
     summary.note(format!("{fetched} packages fetched, {imported} imported, {reused} reused"));
-    let (root, program) = (store.root(), settings::program()?);
+    let root = store.root();
     let file_of = |sha256: Sha256| fetch::file_path(root, &sha256);
     let imports = Imports::new(store, lock.format, found, &file_of)?;
     let run = || imports.run(&settings.terminal);
@@ -185,7 +188,7 @@ pub fn build(
     settings: &Settings,
     store: &Store,
 ) -> Result<Built> {
-    let program = settings::program()?;
+    let program = Program { file: settings::program()?, emulations: Vec::new() };
     let output = absolute(&arguments.output).context("the output folder")?;
     let signer = arguments.signing.signer()?;
     let mut summary = Summary::default();
@@ -197,6 +200,7 @@ pub fn build(
     let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
     let mut checked = false;
+    let emulating = OnceCell::new();
     for format in arguments.formats(manifest) {
         let needs_tools = format.needs_tools(manifest.image.kernel);
         if (needs_tools || format.needs_image()) && outputs::is_due(&request, format, signer.as_ref())? {
@@ -207,8 +211,12 @@ pub fn build(
             if needs_tools {
                 let packages: Vec<_> = lock.tools.iter().collect();
                 summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
+                if emulating.get().is_none() {
+                    let _ = emulating.set(emulation::program(store, manifest, lock, settings)?);
+                }
             }
         }
+        let request = finalize::Request { program: emulating.get().unwrap_or(&program), ..request };
         let write = || outputs::write(&request, format, signer.as_ref(), &mut tree, settings);
         let artifact = summary.time("finalize", || store.timings().alone(Part::Image, write))?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));

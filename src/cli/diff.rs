@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use compose::diff::templates::{self, Comparison, Subject, content, html, json, markdown, text};
 use compose::error::Hint;
 use compose::lock::{self, Lock};
+use compose::sandbox::Program;
 use compose::store::Store;
 use compose::{artifact, durable, history, process};
 
@@ -117,7 +118,7 @@ fn show_files(arguments: &Arguments, [old, new]: &[Subject; 2], store: Option<&S
         return Err(anyhow!("a lock has no files to show"))
             .hint(|| "give two refs, commits or images that were built from locks");
     };
-    let program = settings::program()?;
+    let program = Program { file: settings::program()?, emulations: Vec::new() };
     let texts = arguments.files.iter().map(|path| content::show(store, [old, new], path, &program));
     let texts: Vec<String> = texts.collect::<Result<_>>()?;
     write(&texts.concat(), arguments)?;

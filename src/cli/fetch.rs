@@ -10,7 +10,7 @@ use compose::{source, store};
 
 use super::manifests::Manifests;
 use super::settings::Settings;
-use super::{Answer, terminal};
+use super::{Answer, emulation, terminal};
 
 /// Download what locks name, and nothing else
 #[derive(Debug, Args)]
@@ -24,7 +24,9 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     for (manifest, architecture) in arguments.manifests.load()? {
         let lock = lock::load(&manifest, &architecture)?;
         settings.remember_lock(&manifest, &architecture)?;
-        let report = fetch_files(&manifest, &lock.files(), settings)?;
+        let mut files = lock.files();
+        files.extend(emulation::interpreter(&lock));
+        let report = fetch_files(&manifest, &files, settings)?;
         settings.terminal.note(&format!(
             "{} {architecture}: {} fetched ({}), {} were here",
             manifest.name,

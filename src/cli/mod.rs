@@ -7,6 +7,7 @@ mod check_archive;
 mod checkout;
 mod commit;
 mod diff;
+mod emulation;
 mod export;
 mod fetch;
 mod gc;

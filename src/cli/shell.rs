@@ -7,8 +7,8 @@ use compose::store::Store;
 use compose::{assemble, fetch, lock};
 
 use super::manifests::OneManifest;
-use super::settings::{self, Settings};
-use super::{Answer, build};
+use super::settings::Settings;
+use super::{Answer, build, emulation};
 
 /// Open a shell in the configured root, or where its configuration failed
 #[derive(Debug, Args)]
@@ -28,5 +28,6 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let root = store.root();
     let file_of = |sha256| fetch::file_path(root, &sha256);
     let imports = Imports::new(&store, lock.format, found, &file_of)?;
-    assemble::shell(&store, &settings::program()?, settings.scripts, &manifest, &lock, &imports).map(Answer::Code)
+    let program = emulation::program(&store, &manifest, &lock, settings)?;
+    assemble::shell(&store, &program, settings.scripts, &manifest, &lock, &imports).map(Answer::Code)
 }

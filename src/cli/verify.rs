@@ -19,7 +19,7 @@ use compose::store::Store;
 
 use super::fetch::fetch_files;
 use super::settings::{self, Settings};
-use super::{Answer, build, outputs, terminal};
+use super::{Answer, build, emulation, outputs, terminal};
 
 /// The second store, in a folder of its own: its path has another length than most, and characters that need care.
 const STORE: &str = "another store, made from nothing";
@@ -60,6 +60,10 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     // A build that had its results already may lack what they were made of.
     build::obtain(&store, manifest, lock, &packages, settings)?;
     fetch_files(manifest, &packages, settings)?;
+    let program = emulation::program(&store, manifest, lock, settings)?;
+    if !program.emulations.is_empty() {
+        fetch_files(manifest, &emulation::interpreter(lock).into_iter().collect::<Vec<_>>(), settings)?;
+    }
 
     let own = match &arguments.second_store {
         Some(folder) => {
@@ -78,7 +82,6 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     let second = Store::open(&place)?;
     let commit = assemble::cached(&second, assemble::key(manifest, lock)?)?;
     let commit = commit.context("the second build left no configured tree")?;
-    let program = settings::program()?;
     let request = Request { store: &second, program: &program, manifest, lock, commit, folder: &output };
     let (signer, mut artifacts) = (arguments.build.signing.signer()?, Vec::new());
     for format in formats {

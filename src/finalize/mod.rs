@@ -30,6 +30,7 @@ use crate::lock::Lock;
 use crate::manifest::{Manifest, OutputFormat};
 use crate::progress::{Progress, Unit};
 use crate::run_folder::RunFolder;
+use crate::sandbox::Program;
 use crate::store::{Store, Tree};
 use sparse::Hashes;
 
@@ -40,11 +41,12 @@ pub use grub::ARCHITECTURE as OWN_KERNEL_ARCHITECTURE;
 const VERSION: u32 = 3;
 
 /// What an output is made of.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The store.
     pub store: &'a Store,
-    /// This program's file.
-    pub program: &'a Path,
+    /// What starts sandboxes.
+    pub program: &'a Program,
     /// The manifest.
     pub manifest: &'a Manifest,
     /// Its lock.

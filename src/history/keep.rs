@@ -99,9 +99,10 @@ pub fn find_garbage(store: &Store, keep: &Keep) -> Result<Garbage> {
     }
     let names: Vec<Template> = templates.into_iter().map(|(template, _)| template).collect();
     garbage.refs = unneeded_refs(store, &locks, &names, garbage.history.iter().chain(&pinned))?;
-    let files: HashSet<Sha256> = locks.iter().flat_map(Lock::files).map(|package| package.sha256).collect();
+    let files = || locks.iter().flat_map(|lock| lock.files().into_iter().chain(&lock.interpreters));
+    let archives: BTreeSet<&str> = files().map(lock::Package::archive_id).collect();
+    let files: HashSet<Sha256> = files().map(|package| package.sha256).collect();
     garbage.downloads = unneeded_downloads(&store.root().join("files"), &files)?;
-    let archives: BTreeSet<&str> = locks.iter().flat_map(Lock::files).map(lock::Package::archive_id).collect();
     garbage.indexes = source::unneeded_indexes(&store.root().join("archives"), &archives)?;
     Ok(garbage)
 }

@@ -5,8 +5,10 @@
 //! names, hard links, devices. No policy is applied here.
 
 mod queue;
+mod single;
 
 pub use queue::{FileOf, Imports};
+pub use single::one_file;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -42,6 +42,10 @@ pub struct Lock {
     pub packages: Vec<Package>,
     /// The packages of the programs that shape output bytes, sorted likewise.
     pub tools: Vec<Package>,
+    /// The packages of the programs that run the root's on machines of other architectures, one for each of those, sorted
+    /// likewise. Nothing of them shapes what is built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interpreters: Vec<Package>,
 }
 
 /// Who asked for a package by itself, so that it stays without a package that needs it.
@@ -109,7 +113,12 @@ impl Package {
 }
 
 impl Lock {
-    /// Every distinct file the lock names: packages and tools.
+    /// The package of the interpreter for a machine.
+    pub fn interpreter(&self, machine: &Architecture) -> Option<&Package> {
+        self.interpreters.iter().find(|package| package.architecture == machine.as_str())
+    }
+
+    /// Every distinct file that a build on any machine needs: packages and tools.
     pub fn files(&self) -> Vec<&Package> {
         let mut files: Vec<&Package> = self.packages.iter().chain(&self.tools).collect();
         files.sort_by_key(|p| p.sha256);
@@ -144,7 +153,7 @@ impl Lock {
 
     /// What a lock edited by hand, or made of a strange index, could get wrong and later stages rely on.
     pub(crate) fn check(&self) -> Result<()> {
-        for list in [&self.packages, &self.tools] {
+        for list in [&self.packages, &self.tools, &self.interpreters] {
             for pair in list.windows(2) {
                 if (&pair[0].name, &pair[0].architecture) >= (&pair[1].name, &pair[1].architecture) {
                     bail!("`{}` stands after `{}`: expected sorted, distinct packages", pair[1].name, pair[0].name);

@@ -72,7 +72,18 @@ pub struct Manifest {
     pub digest: Sha256,
 }
 
+/// The architectures of machines that locks have interpreters for.
+const MACHINES: &[&str] = &["amd64", "arm64"];
+
 impl Manifest {
+    /// The machines, other than its own kind, that a lock for this architecture is built on through an interpreter: amd64, and
+    /// those that the manifest itself is for.
+    pub fn machines(&self, architecture: &Architecture) -> Vec<Architecture> {
+        let machines = MACHINES.iter().filter_map(|name| name.parse().ok());
+        let known = |machine: &Architecture| machine.as_str() == "amd64" || self.architectures.contains(machine);
+        machines.filter(|machine| machine != architecture && known(machine)).collect()
+    }
+
     /// The folder that locks, and paths of package files in them, are relative to: the one that `manifests/` stands in, or
     /// the manifest's own.
     pub fn root(&self) -> &Path {

@@ -137,6 +137,20 @@ impl Format {
             Self::Deb => deb::tools::of(outputs, kernel),
         }
     }
+
+    /// The packages that have interpreters of other machines' programs, those to prefer first.
+    pub fn interpreters(self) -> &'static [Tool] {
+        match self {
+            Self::Deb => deb::tools::INTERPRETERS,
+        }
+    }
+
+    /// Where such a package may have the interpreter for an architecture, relative to the root.
+    pub fn interpreter_paths(self, architecture: &Architecture) -> Vec<String> {
+        match self {
+            Self::Deb => deb::tools::interpreter_paths(architecture),
+        }
+    }
 }
 
 /// A line that came with a package, without what could act on a terminal or hide what it says: control characters, and

@@ -63,6 +63,11 @@ pub fn run(
         resolve_tools(manifest, architecture, indexes_of_tools, keep)
     })
     .with_context(|| format!("cannot resolve the tools of {} for {architecture}", manifest.name))?;
+    let locked_interpreters = previous.lock.map(|lock| &lock.interpreters[..]).unwrap_or_default();
+    let interpreters = keep_what_can_stay(locked_interpreters, previous.only, |keep| {
+        resolve_interpreters(manifest, architecture, &indexes.machines, keep).map(Attempt::Chosen)
+    })
+    .with_context(|| format!("cannot resolve the interpreters of {} for {architecture}", manifest.name))?;
     let lock = Lock {
         version: lock::VERSION,
         manifest: manifest.name.clone(),
@@ -72,6 +77,7 @@ pub fn run(
         date: date(indexes, &packages, &tools, previous.lock)?,
         packages,
         tools,
+        interpreters,
     };
     lock.check().context("the packages chosen make no lock")?;
     Ok(lock)
@@ -203,6 +209,36 @@ fn resolve_tools(
         requirements.extend(found.into_iter().map(|requirement| (Asked::Manifest, requirement)));
     }
     attempt(universe.as_ref(), Granted::default(), &requirements, keep, &|_| Vec::new())
+}
+
+/// The package that has the interpreter, for each machine whose archives have one. What it needs is in it.
+fn resolve_interpreters(
+    manifest: &Manifest,
+    architecture: &Architecture,
+    indexes: &[Index],
+    keep: &[&lock::Package],
+) -> Result<Vec<lock::Package>> {
+    let mut packages = Vec::new();
+    for machine in manifest.machines(architecture) {
+        let indexes: Vec<Index> = indexes.iter().filter(|index| index.architecture == machine).cloned().collect();
+        if indexes.is_empty() {
+            continue;
+        }
+        let keep: Vec<_> = keep.iter().copied().filter(|package| package.architecture == machine.as_str()).collect();
+        for tool in manifest.format.interpreters() {
+            let request = manifest.format.parse_request(tool.request).map_err(|message| anyhow!(message))?;
+            let selection = Selection { requests: std::slice::from_ref(&request), exclude: &[], keep: &keep };
+            let universe = manifest.format.universe(&indexes, &machine, &selection)?;
+            // An archive without any is one whose packages are built on their own machines alone.
+            let found = universe.request(&request).ok();
+            if let Some(found) = found.iter().flatten().find_map(|requirement| requirement.options.first()) {
+                packages.push(universe.record(*found)?);
+                break;
+            }
+        }
+    }
+    packages.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+    Ok(packages)
 }
 
 /// Chooses what satisfies the requests while packages stay as they are. An error proves that nothing does, with what `hints`

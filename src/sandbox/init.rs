@@ -21,7 +21,7 @@ use super::mounts::{self, outside};
 use super::network;
 use super::observe::Line;
 use super::watch::{self, Watch};
-use super::{Event, Input, Plan, Root, Step, TemporaryFile};
+use super::{CannotRun, Emulation, Event, Input, Plan, Root, Step, TemporaryFile};
 
 /// How many files a step may have open: fixed, since programs act on it.
 const OPEN_FILES: u64 = 4096;
@@ -30,12 +30,12 @@ const OPEN_FILES: u64 = 4096;
 pub fn execute(plan: &Path) -> i32 {
     let mount_point = plan.with_file_name(super::MOUNT_POINT);
     match prepare(plan).and_then(|plan| enter_namespaces().map(|()| plan)) {
-        Ok(plan) => as_process_one(&plan, &mount_point),
+        Ok((plan, emulations)) => as_process_one(&plan, &emulations, &mount_point),
         Err(e) => report_broken(&e),
     }
 }
 
-fn prepare(plan: &Path) -> Result<Plan> {
+fn prepare(plan: &Path) -> Result<(Plan, Vec<Emulation>)> {
     // Whatever files the caller has open, steps do not get them.
     // SAFETY: only sets a flag of file descriptors.
     if unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } != 0 {
@@ -101,12 +101,12 @@ fn identity_map(path: &str) -> Result<String> {
 }
 
 /// Forks process 1 of the new process namespace, waits for it and gives its exit code.
-fn as_process_one(plan: &Plan, mount_point: &Path) -> i32 {
+fn as_process_one(plan: &Plan, emulations: &[Emulation], mount_point: &Path) -> i32 {
     // SAFETY: the process has one thread.
     match unsafe { libc::fork() } {
         -1 => report_broken(&std::io::Error::last_os_error().into()),
         0 => {
-            let code = match set_up(plan, mount_point) {
+            let code = match set_up(plan, emulations, mount_point) {
                 Ok(set_up) => run_steps(plan, set_up),
                 Err(e) => report_broken(&e),
             };
@@ -127,9 +127,11 @@ struct SetUp<'a> {
     watch: Watch<'a>,
     /// To who observes the steps.
     line: Option<Arc<Line>>,
+    /// Where interpreters are registered, as long as it is open.
+    registry: Option<OwnedFd>,
 }
 
-fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<SetUp<'a>> {
+fn set_up<'a>(plan: &'a Plan, emulations: &[Emulation], mount_point: &Path) -> Result<SetUp<'a>> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Only the machine's root may raise what the caller has.
@@ -148,7 +150,7 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<SetUp<'a>> {
         Root::Overlay { upper, .. } => Some(fs::File::open(upper).context("cannot open the folder of changes")?),
         Root::ReadOnly(_) => None,
     };
-    mounts::enter(plan, mount_point)?;
+    let registry = mounts::enter(plan, emulations, mount_point)?;
     let mut created = Vec::new();
     for file in &plan.temporary_files {
         if create(file).with_context(|| format!("cannot create {}", file.path.display()))? {
@@ -163,7 +165,7 @@ fn set_up<'a>(plan: &'a Plan, mount_point: &Path) -> Result<SetUp<'a>> {
         None => None,
     };
     let line = line.map(Arc::new);
-    Ok(SetUp { created, watch: Watch::new(&plan.limits, changes)?, line })
+    Ok(SetUp { created, watch: Watch::new(&plan.limits, changes)?, line, registry })
 }
 
 /// A session keyring of the sandbox's own, where the kernel has any: the caller's would be handed on to every step,
@@ -225,7 +227,7 @@ fn create(file: &TemporaryFile) -> Result<bool> {
 }
 
 fn run_steps(plan: &Plan, set_up: SetUp<'_>) -> i32 {
-    let SetUp { created, mut watch, line } = set_up;
+    let SetUp { created, mut watch, line, registry: _registry } = set_up;
     for (number, step) in plan.steps.iter().enumerate() {
         if plan.interactive && number + 1 == plan.steps.len() {
             return hand_over(step);
@@ -314,6 +316,9 @@ fn report(event: &Event) {
 }
 
 fn report_broken(error: &anyhow::Error) -> i32 {
-    report(&Event::Broken(format!("{error:#}")));
+    report(&match error.downcast_ref::<CannotRun>() {
+        Some(why) => Event::CannotRun(why.clone()),
+        None => Event::Broken(format!("{error:#}")),
+    });
     2
 }

@@ -4,6 +4,7 @@
 //! (`compose sandbox-init`, see [`init`]) that builds the namespaces and executes the steps as children of its own
 //! process 1. When that process ends, every process and mount of the sandbox ends with it.
 
+mod emulation;
 mod failure;
 mod filter;
 pub mod identity;
@@ -14,6 +15,7 @@ mod observe;
 mod scratch;
 mod watch;
 
+pub use emulation::{CannotRun, Emulation};
 pub use failure::{Culprit, Failure, How};
 pub use observe::{Call, Need, Observer, Process, Touch, open_in};
 pub use scratch::Scratch;
@@ -29,6 +31,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::arch::Architecture;
+
 /// How much of a step's output is kept for its error, in bytes.
 const OUTPUT_TAIL: usize = 16 << 10;
 
@@ -37,6 +41,15 @@ const LONGEST_LINE: u64 = 4 << 20;
 
 /// An empty folder beside the plan, to mount the root on.
 const MOUNT_POINT: &str = "root";
+
+/// What starts sandboxes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Program {
+    /// This program's file.
+    pub file: PathBuf,
+    /// The architectures whose programs the machine does not run by itself.
+    pub emulations: Vec<Emulation>,
+}
 
 /// A sandbox and what to do in it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -149,6 +162,8 @@ pub(crate) enum Event {
     Failed(usize, Failure),
     /// The sandbox could not be made.
     Broken(String),
+    /// It could not be made for programs of an architecture.
+    CannotRun(CannotRun),
 }
 
 /// How a plan ended that did not succeed.
@@ -163,16 +178,16 @@ pub struct StepFailed {
     pub output: String,
 }
 
-/// Runs a plan to its end. `program` is this program's file; `work` a folder for the plan's text; `on_line` gets
-/// each line that steps print. A step that fails gives a [`StepFailed`].
-pub fn run(program: &Path, work: &Path, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
+/// Runs a plan to its end. `work` is a folder for the plan's text; `on_line` gets each line that
+/// steps print. A step that fails gives a [`StepFailed`].
+pub fn run(program: &Program, work: &Path, plan: &Plan, on_line: &mut dyn FnMut(&str)) -> Result<()> {
     let mut child = spawn(program, work, plan, Stdio::null())?;
     wait(&mut child, plan, on_line, None)
 }
 
 /// As [`run`], while `observer` is told what steps do with files, where the kernel can tell: else it is told nothing.
 pub fn run_observed(
-    program: &Path,
+    program: &Program,
     work: &Path,
     plan: &Plan,
     on_line: &mut dyn FnMut(&str),
@@ -187,7 +202,7 @@ pub fn run_observed(
 
 /// As [`run`], while `feed` writes to the standard input of the step that inherits it.
 pub fn run_fed(
-    program: &Path,
+    program: &Program,
     work: &Path,
     plan: &Plan,
     feed: impl FnOnce(std::process::ChildStdin) -> Result<()> + Send,
@@ -204,22 +219,43 @@ pub fn run_fed(
 }
 
 /// Runs a plan whose last step owns the terminal; gives the exit code.
-pub fn run_interactive(program: &Path, work: &Path, plan: &Plan) -> Result<i32> {
+pub fn run_interactive(program: &Program, work: &Path, plan: &Plan) -> Result<i32> {
     let mut child = command(program, work, plan)?.spawn().context("cannot start the sandbox")?;
     Ok(child.wait().context("cannot wait for the sandbox")?.code().unwrap_or(2))
 }
 
-fn command(program: &Path, work: &Path, plan: &Plan) -> Result<Command> {
+/// Whether the machine runs programs of an architecture, or the host has registered what runs them in any root. Else a
+/// [`CannotRun`] tells whether an interpreter would help. `work` is as for [`run`].
+pub fn try_to_run(file: &Path, work: &Path, architecture: &Architecture) -> Result<()> {
+    let root = tempfile::Builder::new().prefix("empty-").tempdir_in(work).context("cannot make an empty root")?;
+    for name in ["dev", "proc", "run", "tmp"] {
+        std::fs::create_dir(root.path().join(name)).context("cannot make an empty root")?;
+    }
+    let emulation = Emulation { architecture: architecture.clone(), interpreter: None };
+    let program = Program { file: file.to_owned(), emulations: vec![emulation] };
+    let plan = Plan {
+        root: Root::ReadOnly(root.path().to_owned()),
+        binds: Vec::new(),
+        temporary_files: Vec::new(),
+        steps: Vec::new(),
+        interactive: false,
+        observer: None,
+        limits: Limits::default(),
+    };
+    run(&program, work, &plan, &mut |_| ())
+}
+
+fn command(program: &Program, work: &Path, plan: &Plan) -> Result<Command> {
     let mut file = tempfile::Builder::new().prefix("plan-").tempfile_in(work).context("cannot write the plan")?;
-    serde_json::to_writer(file.as_file_mut(), plan).context("cannot write the plan")?;
+    serde_json::to_writer(file.as_file_mut(), &(plan, &program.emulations)).context("cannot write the plan")?;
     let (_, path) = file.keep().context("cannot write the plan")?;
     std::fs::create_dir_all(work.join(MOUNT_POINT)).context("cannot create a mount point")?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program.file);
     command.arg("sandbox-init").arg(path).env_clear();
     Ok(command)
 }
 
-fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<Child> {
+fn spawn(program: &Program, work: &Path, plan: &Plan, input: Stdio) -> Result<Child> {
     let mut command = command(program, work, plan)?;
     if let Some(observer) = plan.observer {
         // SAFETY: fcntl(2) may be called between fork and exec, and the descriptor is the plan's.
@@ -235,7 +271,7 @@ fn spawn(program: &Path, work: &Path, plan: &Plan, input: Stdio) -> Result<Child
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start the sandbox with {}", program.display()))
+        .with_context(|| format!("cannot start the sandbox with {}", program.file.display()))
 }
 
 fn wait(
@@ -260,6 +296,7 @@ fn wait(
             let label = plan.steps.get(step).map_or_else(String::new, |s| s.label.clone());
             Err(StepFailed { label, failure, output: tail.trim_end().to_owned() }.into())
         }
+        Some(Event::CannotRun(why)) => Err(why.into()),
         Some(Event::Broken(why)) => bail!("cannot make the sandbox: {why}"),
         _ if status.success() => Ok(()),
         _ => bail!("the sandbox ended early with {status}: {}", tail.trim_end()),

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use rustix::mount::{
     mount_remount, move_mount, unmount as sys_unmount,
 };
 
-use super::{Plan, Root, available_memory};
+use super::{Emulation, Plan, Root, available_memory, emulation};
 
 /// Devices of the host that a sandbox has, by name in /dev.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
@@ -74,8 +75,9 @@ const MEMORY: u64 = 8;
 /// Mounts everything the plan asks for and makes it all that this process can see.
 ///
 /// The plan's root is not the process's own but a folder in an otherwise empty one: as after chroot(2), process 1 has
-/// another root than the steps, by which ischroot(1) and systemctl(1) know that no system is running.
-pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
+/// another root than the steps, by which ischroot(1) and systemctl(1) know that no system is running. What it gives keeps
+/// interpreters registered while it is open.
+pub(super) fn enter(plan: &Plan, emulations: &[Emulation], mount_point: &Path) -> Result<Option<OwnedFd>> {
     let memory = available_memory().context("cannot read /proc/meminfo")? / MEMORY;
     mount_tmpfs(mount_point, "mode=0755", 1 << 20)?;
     let root = &mount_point.join(ROOT.trim_start_matches('/'));
@@ -102,13 +104,16 @@ pub(super) fn enter(plan: &Plan, mount_point: &Path) -> Result<()> {
         let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount_remount(&target, flags, c"").with_context(failed)?;
     }
+    emulation::bring(emulations, mount_point)?;
     std::env::set_current_dir(mount_point)?;
     rustix::process::pivot_root(".", ".").context("cannot change the root")?;
     sys_unmount(".", UnmountFlags::DETACH).context("cannot leave the host's root")?;
     std::env::set_current_dir("/")?;
+    let registry = emulation::start(emulations)?;
     // A program that leaves its root finds this one, in which there is nothing to do.
     mount_remount("/", MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, c"")
-        .context("cannot close the root of process 1")
+        .context("cannot close the root of process 1")?;
+    Ok(registry)
 }
 
 /// The highest process id, where a process namespace has one of its own (Linux 6.14): far more than the watch lets run, and

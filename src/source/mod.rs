@@ -86,6 +86,8 @@ pub struct Indexes {
     pub packages: Vec<Index>,
     /// Those of its tools archives; empty when tools come from `packages`.
     pub tools: Vec<Index>,
+    /// Those of the archives that tools come from, for machines of other architectures.
+    pub machines: Vec<Index>,
 }
 
 /// The package indexes for each manifest and architecture. What several need is loaded once.
@@ -94,7 +96,8 @@ pub struct Indexes {
 /// repository format, "Duplicate Packages").
 pub fn load_indexes(wanted: &[(&Manifest, &Architecture)], context: &Context<'_>) -> Result<Vec<Indexes>> {
     let mut asked: Vec<Asked<'_>> = Vec::new();
-    for (manifest, own) in wanted {
+    let machines: Vec<_> = wanted.iter().map(|(manifest, own)| manifest.machines(own)).collect();
+    for ((manifest, own), machines) in wanted.iter().zip(&machines) {
         let of_root = architectures(manifest, own);
         asked.extend(of_root.flat_map(|architecture| {
             let optional = architecture != *own;
@@ -102,10 +105,13 @@ pub fn load_indexes(wanted: &[(&Manifest, &Architecture)], context: &Context<'_>
         }));
         let tools = manifest.tools.archives.iter();
         asked.extend(tools.map(|archive| Asked { archive, architecture: own, optional: false }));
+        asked.extend(machines.iter().flat_map(|architecture| {
+            archives_of_tools(manifest).iter().map(move |archive| Asked { archive, architecture, optional: true })
+        }));
     }
     let mut loaded = load_archives(&asked, context)?.into_iter();
     let mut all = Vec::new();
-    for (manifest, own) in wanted {
+    for ((manifest, own), machines) in wanted.iter().zip(&machines) {
         let mut packages = Vec::new();
         for architecture in architectures(manifest, own) {
             packages.extend(pool::load_files(manifest, architecture)?);
@@ -120,9 +126,17 @@ pub fn load_indexes(wanted: &[(&Manifest, &Architecture)], context: &Context<'_>
             packages.extend(found);
         }
         let tools = loaded.by_ref().take(manifest.tools.archives.len()).flatten().collect();
-        all.push(Indexes { packages, tools });
+        let count = machines.len() * archives_of_tools(manifest).len();
+        let machines = loaded.by_ref().take(count).flatten().collect();
+        all.push(Indexes { packages, tools, machines });
     }
     Ok(all)
+}
+
+/// The archives that have the programs which write outputs.
+fn archives_of_tools(manifest: &Manifest) -> &[Archive] {
+    let own = manifest.tools.archives.as_slice();
+    if own.is_empty() { &manifest.archives } else { own }
 }
 
 /// The root's architecture, then the foreign ones.

@@ -1,10 +1,10 @@
 //! Images under the tools of those who use them: partition table, file systems, holes, volumes.
 
-use std::path::Path;
 use std::process::Command;
 
 use compose::finalize::{self, Request};
 use compose::manifest::{self, OutputFormat};
+use compose::sandbox::Program;
 use compose::store::Store;
 use compose::{assemble, digest::Sha256};
 
@@ -108,7 +108,8 @@ fn place_at(scene: &Scene, offset: u64) -> Option<String> {
     let manifest = manifest::load(&scene.path(&path_of(REQUIRED))).unwrap();
     let (lock, store) = (scene.lock(REQUIRED), Store::open(&scene.path("store")).unwrap());
     let commit: Sha256 = assemble::cached(&store, assemble::key(&manifest, &lock).unwrap()).unwrap().unwrap();
-    let (program, folder) = (Path::new(PROGRAM), &scene.path("out"));
+    let program = &Program { file: PROGRAM.into(), emulations: Vec::new() };
+    let folder = &scene.path("out");
     let request = Request { store: &store, program, manifest: &manifest, lock: &lock, commit, folder };
     finalize::path_at(&request, OutputFormat::RootImg, &scene.output(REQUIRED, "root.img"), offset).unwrap()
 }

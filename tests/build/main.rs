@@ -8,6 +8,7 @@ mod again;
 mod boot;
 mod diff;
 mod fixture;
+mod foreign;
 mod history;
 mod hostile;
 mod image;

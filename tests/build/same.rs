@@ -14,9 +14,6 @@ const FORMATS: [&str; 6] = ["--format", "root.img", "--format", "tar", "--format
 /// All other outputs that are files, of the small root.
 const OTHERS: &str = "outputs: [private.img, swap.img, erofs, squashfs, oci]\n";
 
-/// The user that one build runs as, for as long as the test lasts.
-const USER: &str = "compose-test";
-
 #[test]
 fn the_image_is_the_same_for_everyone() {
     let Some(reference) = needs(fixture::built()) else { return };
@@ -46,7 +43,7 @@ fn the_image_is_the_same_for_everyone() {
 }
 
 /// The digests that a build prints, without the paths.
-fn digests(stdout: &str) -> Vec<String> {
+pub fn digests(stdout: &str) -> Vec<String> {
     stdout.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
 }
 
@@ -62,7 +59,7 @@ fn elsewhere_with_one_job(scene: &Scene, name: &str, formats: &[&str]) -> Vec<St
 }
 
 /// Builds as an ordinary user, who has the scene's folder as a project of their own.
-fn build_as(user: &User, name: &str, formats: &[&str]) -> Vec<String> {
+pub fn build_as(user: &User, name: &str, formats: &[&str]) -> Vec<String> {
     let mut command = user.compose("project");
     command.args(["--jobs", "4", "build"]).args(formats).args(["--sign-key", SIGNING_KEY]).arg(path_of(name));
     digests(&run(&mut command).result())

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::Stdio;
 
 use compose::assemble;
 use compose::finalize::{self, Request};
 use compose::manifest::{self, OutputFormat};
+use compose::sandbox::Program;
 use compose::store::Store;
 
 use crate::fixture::{self, REQUIRED, Scene, path_of};
@@ -149,7 +149,8 @@ fn place_of_text(scene: &Scene, ending: &str, format: OutputFormat) -> Option<St
     let manifest = manifest::load(&scene.path(&path_of(REQUIRED))).unwrap();
     let (lock, store) = (scene.lock(REQUIRED), Store::open(&scene.path("store")).unwrap());
     let commit = assemble::cached(&store, assemble::key(&manifest, &lock).unwrap()).unwrap().unwrap();
-    let (program, folder) = (Path::new(PROGRAM), &scene.path("out"));
+    let program = &Program { file: PROGRAM.into(), emulations: Vec::new() };
+    let folder = &scene.path("out");
     let request = Request { store: &store, program, manifest: &manifest, lock: &lock, commit, folder };
     let file = scene.output(REQUIRED, ending);
     let offset = memchr::memmem::find(&fs::read(&file).unwrap(), TEXT.as_bytes()).expect("the output has the text");

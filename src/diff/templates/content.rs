@@ -13,7 +13,7 @@ use crate::diff::bytes::{self, Bytes};
 use crate::diff::tree::{Side, find_leaf};
 use crate::digest::Sha256;
 use crate::package::printable;
-use crate::sandbox::{self, Bind, Input, Limits, Plan, Root, Step};
+use crate::sandbox::{self, Bind, Input, Limits, Plan, Program, Root, Step};
 use crate::store::{ObjectReader, Store};
 
 /// The host's program that knows many kinds of files.
@@ -25,9 +25,9 @@ const LINES: usize = 4000;
 /// The largest text that is compared line by line, in bytes.
 const TEXT: u64 = 8 << 20;
 
-/// What differs in the file or link at a path of two commits, as text; empty when its content is the same. `program` is this
-/// program's file. Errors when neither commit has a file there.
-pub fn show(store: &Store, commits: [Sha256; 2], path: &str, program: &Path) -> Result<String> {
+/// What differs in the file or link at a path of two commits, as text; empty when its content is the same. `program`
+/// starts sandboxes. Errors when neither commit has a file there.
+pub fn show(store: &Store, commits: [Sha256; 2], path: &str, program: &Program) -> Result<String> {
     let name = path.trim_start_matches('/');
     let find = |commit| -> Result<Option<Sha256>> {
         find_leaf(&Side { reader: store.reader(), tree: store.find_tree(commit)? }, name)
@@ -134,7 +134,7 @@ fn host_programs(folder: &Path) -> Result<Root> {
 
 /// Runs diffoscope over copies of two files in a sandbox of the host's own programs: without network, and with an end to its
 /// time.
-fn look_inside(store: &Store, program: &Path, files: [&PathBuf; 2], name: &str) -> Result<Vec<String>> {
+fn look_inside(store: &Store, program: &Program, files: [&PathBuf; 2], name: &str) -> Result<Vec<String>> {
     let folder = tempfile::tempdir_in(store.work()).context("cannot make a folder")?;
     // By its ending diffoscope knows some kinds of files.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

@@ -1,5 +1,6 @@
 //! The packages of the programs that write outputs. The libraries these need come with them.
 
+use crate::arch::Architecture;
 use crate::manifest::{Kernel, OutputFormat};
 use crate::package::Tool;
 
@@ -14,6 +15,18 @@ const GRUB: &[Tool] = &[
 const EROFS: &[Tool] =
     &[Tool { request: "erofs-utils (>= 1.8)", reason: "its mkfs.erofs packs tar streams; older ones do not" }];
 const SQUASHFS: &[Tool] = &[Tool { request: "squashfs-tools-ng", reason: "its tar2sqfs packs tar streams" }];
+
+/// qemu's user mode emulators, statically linked. In Debian 12, `qemu-user` is not.
+pub const INTERPRETERS: &[Tool] = &[
+    Tool { request: "qemu-user (>= 1:10)", reason: "it runs programs of other architectures" },
+    Tool { request: "qemu-user-static", reason: "it runs programs of other architectures, before Debian 13" },
+];
+
+/// Where these packages have the emulator of an architecture.
+pub fn interpreter_paths(architecture: &Architecture) -> Vec<String> {
+    let name = architecture.emulator();
+    vec![format!("usr/bin/{name}"), format!("usr/bin/{name}-static")]
+}
 
 /// What these outputs are written with.
 pub fn of(outputs: &[OutputFormat], kernel: Kernel) -> Vec<Tool> {
@@ -40,6 +53,7 @@ mod tests {
     fn requests_are_right() {
         let tools = of(OutputFormat::ALL, Kernel::Own);
         assert_eq!(tools.len(), 5);
+        assert!(INTERPRETERS.iter().all(|tool| request::parse(tool.request).is_ok()));
         assert!(tools.iter().all(|tool| request::parse(tool.request).is_ok()));
         assert!(of(&[OutputFormat::Tar, OutputFormat::PrivateImg], Kernel::Own).is_empty());
         for output in [OutputFormat::RootImg, OutputFormat::QubesTemplate] {

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::{Plan, Step, filter};
+use super::{Plan, Step, emulation, filter};
 use calls::{Deed, Named, has};
 use line::Message;
 pub(super) use line::{Line, pair};
@@ -91,9 +91,10 @@ impl Process {
     pub fn program(self) -> Option<(String, Vec<String>)> {
         let arguments = std::fs::read(format!("/proc/{}/cmdline", self.0)).ok()?;
         let arguments = String::from_utf8(arguments).ok()?;
-        let arguments = arguments.strip_suffix('\0')?.split('\0').map(str::to_owned).collect();
+        let arguments: Vec<String> = arguments.strip_suffix('\0')?.split('\0').map(str::to_owned).collect();
         match names::program(self.0) {
             Opened::File(path) => Some((path, arguments)),
+            Opened::Nameless if emulation::interprets(self.0) => emulation::interpreted(arguments),
             Opened::Outside(_) | Opened::Nameless => None,
         }
     }
