@@ -3,9 +3,11 @@
 //!
 //! The registration is on no mount that anything sees. It ends with process 1, which alone holds it.
 
+use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +43,7 @@ pub struct CannotRun {
 }
 
 /// Where the probe stands while it is tried.
-const PROBE: &str = "/tmp/.compose-probe";
+const PROBE: &CStr = c"/tmp/.compose-probe";
 
 /// Whether a process runs an interpreter: no other program stands by itself on a mount that is gone, so that it has a name of
 /// no folder.
@@ -143,20 +145,24 @@ fn line(architecture: &Architecture, interpreter: &Path) -> String {
 
 /// Runs the architecture's smallest program as steps are run; gives what came of it when it did not do as it should.
 fn try_to_run(architecture: &Architecture) -> Result<Result<(), String>> {
-    let path = outside(Path::new(PROBE));
+    let path = outside(Path::new(OsStr::from_bytes(PROBE.to_bytes())));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(&path)?;
     file.write_all(&architecture.smallest_program())?;
     file.set_permissions(fs::Permissions::from_mode(0o755))?;
     drop(file);
-    let mut command = Command::new(PROBE);
+    let mut command = Command::new(OsStr::from_bytes(PROBE.to_bytes()));
     command.env_clear().stdin(File::open(outside(Path::new("/dev/null")))?);
     let quiet = || fs::OpenOptions::new().write(true).open(outside(Path::new("/dev/null"))).map(Stdio::from);
     command.stdout(quiet()?).stderr(quiet()?);
-    // SAFETY: chroot(2) and chdir(2) may be called between fork and exec.
+    // SAFETY: chroot(2), chdir(2) and execve(2) may be called between fork and exec; the lists of the latter end with null.
     unsafe {
         command.pre_exec(|| {
             rustix::process::chroot(mounts::ROOT)?;
-            Ok(rustix::process::chdir("/")?)
+            rustix::process::chdir("/")?;
+            // Not by `Command`, whose execvp(3) hands to the shell what the kernel does not run.
+            let arguments = [PROBE.as_ptr(), std::ptr::null()];
+            libc::execve(PROBE.as_ptr(), arguments.as_ptr(), arguments[1..].as_ptr());
+            Err(std::io::Error::last_os_error())
         });
     }
     let ended = command.status();
