@@ -60,16 +60,15 @@ impl Books {
             self.made_of.clear();
         }
         for file in &files[self.made_of.len()..] {
-            let said = match self.corrections.get(file) {
-                Some(said) => said.clone(),
-                None => {
-                    let damaged = || format!("/{} and what corrects it cannot be read", self.ledger.file);
-                    let said = Arc::new((self.ledger.read)(&reader.read(*file)?).with_context(damaged)?);
-                    if !self.made_of.is_empty() {
-                        self.corrections.insert(*file, said.clone());
-                    }
-                    said
+            let said = if let Some(said) = self.corrections.get(file) {
+                said.clone()
+            } else {
+                let damaged = || format!("/{} and what corrects it cannot be read", self.ledger.file);
+                let said = Arc::new((self.ledger.read)(&reader.read(*file)?).with_context(damaged)?);
+                if !self.made_of.is_empty() {
+                    self.corrections.insert(*file, said.clone());
                 }
+                said
             };
             said.iter().for_each(|said| self.correct(said));
             self.made_of.push(*file);
@@ -79,12 +78,12 @@ impl Books {
 
     fn correct(&mut self, new: &Said) {
         let known = self.named.entry(new.name.clone()).or_default();
-        match known.iter().find(|index| self.said[**index].architecture == new.architecture) {
-            Some(index) => self.said[*index] = new.clone(),
-            None => {
-                known.push(self.said.len());
-                self.said.push(new.clone());
-            }
+        let same = known.iter().find(|index| self.said[**index].architecture == new.architecture);
+        if let Some(index) = same {
+            self.said[*index] = new.clone();
+        } else {
+            known.push(self.said.len());
+            self.said.push(new.clone());
         }
     }
 }
