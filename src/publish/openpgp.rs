@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, anyhow, bail};
 use sequoia_openpgp as openpgp;
 
+use openpgp::KeyID;
 use openpgp::cert::Cert;
 use openpgp::crypto::Signer as _;
 use openpgp::crypto::hash::Hash as _;
@@ -99,24 +100,39 @@ fn check(signature: &Signature4) -> Result<()> {
     if !matches!(hash, HashAlgorithm::SHA256 | HashAlgorithm::SHA384 | HashAlgorithm::SHA512) {
         bail!("it is over a digest by {hash}: Qubes takes SHA-256, SHA-384 and SHA-512");
     }
+    let hashed = |tag| signature.hashed_area().subpackets(tag).count();
+    if hashed(SubpacketTag::SignatureExpirationTime) > 0 {
+        return Err(anyhow!("it expires: Qubes refuses every signature that does"))
+            .hint(|| "sign without a time of expiry: of gpg, with --no-options and no --default-sig-expire");
+    }
     let taken = |subpacket: &&Subpacket| {
         matches!(
             subpacket.tag(),
             SubpacketTag::SignatureCreationTime
-                | SubpacketTag::SignatureExpirationTime
                 | SubpacketTag::Issuer
                 | SubpacketTag::IssuerFingerprint
                 | SubpacketTag::SignersUserID
         )
     };
-    let issuers = signature.hashed_area().subpackets(SubpacketTag::Issuer).count();
+    let issuers = hashed(SubpacketTag::Issuer);
     let outside = |subpacket: &&Subpacket| subpacket.tag() == SubpacketTag::Issuer && issuers == 0;
     let other = signature.hashed_area().iter().find(|subpacket| !taken(subpacket));
     if let Some(other) = other.or_else(|| signature.unhashed_area().iter().find(|subpacket| !outside(subpacket))) {
         return Err(anyhow!("it says more than who signed when: {:?}, which Qubes refuses", other.tag()))
             .hint(|| "leave notations, policies and preferences to other signatures: of gpg, with --no-options");
     }
-    Ok(())
+    let once = [SubpacketTag::IssuerFingerprint, SubpacketTag::SignersUserID].iter().all(|tag| hashed(*tag) <= 1);
+    if !once || hashed(SubpacketTag::SignatureCreationTime) != 1 {
+        bail!("it says twice what Qubes takes once, or not when it was made");
+    }
+    let named: Vec<KeyID> = signature.issuers().cloned().collect();
+    let [issuer] = named.as_slice() else {
+        bail!("it has {} issuers' key ids, expected one", named.len());
+    };
+    match signature.issuer_fingerprints().find(|fingerprint| KeyID::from(*fingerprint) != *issuer) {
+        Some(other) => bail!("it is by the key {issuer} and by another, {other}"),
+        None => Ok(()),
+    }
 }
 
 fn is_taken(algorithm: PublicKeyAlgorithm) -> bool {
@@ -190,10 +206,11 @@ mod tests {
     fn signatures_in_other_forms_are_refused() {
         let cert = cert(CipherSuite::Cv25519);
         let mut pair = cert.primary_key().key().clone().parts_into_secret().unwrap().into_keypair().unwrap();
+        let refused = |signature: Signature| read(&Packet::from(signature).to_vec().unwrap()).unwrap_err().to_string();
         let mut refusal = |kind, hash| {
             let builder = SignatureBuilder::new(kind).set_hash_algo(hash);
             let signature = builder.sign_message(&mut pair, b"header").unwrap();
-            read(&Packet::from(signature).to_vec().unwrap()).unwrap_err().to_string()
+            refused(signature)
         };
         let salted = refusal(SignatureType::Binary, HashAlgorithm::SHA256);
         assert_eq!(salted, "it says more than who signed when: NotationData, which Qubes refuses");
@@ -202,5 +219,25 @@ mod tests {
         let short = refusal(SignatureType::Binary, HashAlgorithm::SHA224);
         assert!(short.starts_with("it is over a digest by "), "{short}");
         assert!(read(b"").is_err() && read(b"signed, me").is_err());
+
+        let own = sign(&cert, b"header", date()).unwrap().packet;
+        let Packet::Signature(Signature::V4(own)) = Packet::from_bytes(&own).unwrap() else { panic!() };
+        let with = |change: &dyn Fn(&mut Signature4)| {
+            let mut changed = own.clone();
+            change(&mut changed);
+            refused(changed.into())
+        };
+        let add = |area: &mut SubpacketArea, value| area.add(Subpacket::new(value, false).unwrap()).unwrap();
+        let year = std::time::Duration::from_secs(31_536_000).try_into().unwrap();
+        let expires = with(&|s| add(s.hashed_area_mut(), SubpacketValue::SignatureExpirationTime(year)));
+        assert_eq!(expires, "it expires: Qubes refuses every signature that does");
+        assert_eq!(with(&|s| s.unhashed_area_mut().clear()), "it has 0 issuers' key ids, expected one");
+        let other = with(&|s| {
+            s.unhashed_area_mut().clear();
+            add(s.unhashed_area_mut(), SubpacketValue::Issuer(KeyID::wildcard()));
+        });
+        assert!(other.starts_with("it is by the key 0000000000000000 and by another, "), "{other}");
+        let dated = with(&|s| s.hashed_area_mut().remove_all(SubpacketTag::SignatureCreationTime));
+        assert_eq!(dated, "it says twice what Qubes takes once, or not when it was made");
     }
 }

@@ -147,7 +147,7 @@ fn check_signature(packet: &[u8], is_rsa: bool) -> Result<(), String> {
         (&body[at + 2..at + 2 + length], at + 2 + length)
     };
     let (hashed, at) = area(4);
-    let (unhashed, _) = area(at);
+    let (unhashed, end) = area(at);
     let types = |mut area: &[u8]| {
         let mut types = Vec::new();
         while let [length, kind, ..] = area {
@@ -158,7 +158,22 @@ fn check_signature(packet: &[u8], is_rsa: bool) -> Result<(), String> {
     };
     let hashed = types(hashed);
     demand(hashed.contains(&2), "the signature does not tell when it was made")?;
-    demand(hashed.iter().all(|kind| matches!(kind, 2 | 3 | 16 | 28 | 33)), "a hashed subpacket is not allowed")?;
+    demand(hashed.iter().all(|kind| matches!(kind, 2 | 16 | 28 | 33)), "a hashed subpacket is not allowed")?;
+    let once = (0..hashed.len()).all(|at| !hashed[..at].contains(&hashed[at]));
+    demand(once, "a hashed subpacket is there twice")?;
     let unhashed = types(unhashed);
-    demand(unhashed.iter().all(|kind| *kind == 16 && !hashed.contains(&16)), "an unhashed subpacket is not allowed")
+    demand(unhashed.iter().all(|kind| *kind == 16 && !hashed.contains(&16)), "an unhashed subpacket is not allowed")?;
+    let issuers = hashed.iter().chain(&unhashed).filter(|kind| **kind == 16).count();
+    demand(issuers == 1, "there is not one issuer's key id")?;
+    // After the numbers' first two bytes of the digest: one number for RSA, two else, without zeros ahead, and nothing behind.
+    let mut numbers = &body[end + 2..];
+    let mut count = 0;
+    while let [high, low, rest @ ..] = numbers {
+        let bits = usize::from(*high) << 8 | usize::from(*low);
+        let (number, behind) = rest.split_at_checked(bits.div_ceil(8)).ok_or("a number is cut short")?;
+        let first = number.first().ok_or("a number is empty")?;
+        demand((bits - 1) % 8 == 7 - first.leading_zeros() as usize, "a number has zeros ahead")?;
+        (numbers, count) = (behind, count + 1);
+    }
+    demand(numbers.is_empty() && count == if is_rsa { 1 } else { 2 }, "there are more numbers, or fewer")
 }
