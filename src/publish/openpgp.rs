@@ -228,7 +228,7 @@ mod tests {
             refused(changed.into())
         };
         let add = |area: &mut SubpacketArea, value| area.add(Subpacket::new(value, false).unwrap()).unwrap();
-        let year = std::time::Duration::from_secs(31_536_000).try_into().unwrap();
+        let year = Duration::from_secs(31_536_000).try_into().unwrap();
         let expires = with(&|s| add(s.hashed_area_mut(), SubpacketValue::SignatureExpirationTime(year)));
         assert_eq!(expires, "it expires: Qubes refuses every signature that does");
         assert_eq!(with(&|s| s.unhashed_area_mut().clear()), "it has 0 issuers' key ids, expected one");
