@@ -8,6 +8,7 @@ use crate::fixture::{self, Scene, path_of, write};
 use crate::same::{build_as, digests};
 use crate::support::needs::needs;
 use crate::support::program::run;
+use crate::support::user::User;
 
 const FOREIGN: &str = "foreign";
 

@@ -35,7 +35,7 @@ fn the_image_is_the_same_for_everyone() {
     drop(elsewhere);
 
     let fill = |home: &Path| fixture::copy(scene.folder.path(), &home.join("project"));
-    let Some(user) = needs(User::new(USER, fill)) else { return };
+    let Some(user) = needs(User::new("compose-test", fill)) else { return };
     for (name, expected) in SHIPPED.iter().zip(&expected) {
         assert_eq!(&build_as(&user, name, &FORMATS), expected, "{name}, as an ordinary user with four jobs");
     }
