@@ -123,7 +123,7 @@ impl Architecture {
         let length = start + self.0.exit.len() as u64;
         let mut program = self.magic().0.to_vec();
         let mut put = |fields: &[(u64, usize)]| {
-            fields.iter().for_each(|(value, size)| program.extend(self.bytes(*value, *size)));
+            program.extend(fields.iter().flat_map(|(value, size)| self.bytes(*value, *size)));
         };
         // e_version, e_entry, e_phoff, e_shoff, e_flags, e_ehsize, e_phentsize, e_phnum, and no sections.
         put(&[(1, 4), (ADDRESS + start, word), (header.into(), word), (0, word), (self.0.flags.into(), 4)]);

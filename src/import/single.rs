@@ -54,7 +54,7 @@ pub fn one_file(
             metadata: BTreeMap::new(),
             version: None,
             root: writer.write_tree(&Tree { root, extras: Extras::default() })?,
-            date: Timestamp::from_seconds(0).expect("1970 is a date"),
+            date: the_beginning(),
         };
         store.commit(&[new])?[0]
     };
@@ -62,6 +62,11 @@ pub fn one_file(
         Some(object) => Ok(store.reader().path(object)),
         None => bail!("the commit {commit} is damaged: it has no file"),
     }
+}
+
+/// A commit's date, which nobody looks at.
+fn the_beginning() -> Timestamp {
+    Timestamp::from_seconds(0).expect("1970 is a date")
 }
 
 /// Keeps the first of the files that it looks for.

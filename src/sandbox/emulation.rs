@@ -1,5 +1,5 @@
 //! Programs of other architectures than the machine's: tried first, since some processors run several; else run by an
-//! interpreter that is registered in a binfmt_misc of the sandbox's own user namespace, where the kernel has such (Linux 6.7).
+//! interpreter that is registered in a `binfmt_misc` of the sandbox's own user namespace, where the kernel has such (Linux 6.7).
 //!
 //! The registration is on no mount that anything sees. It ends with process 1, which alone holds it.
 
@@ -116,7 +116,7 @@ fn start_one(
     }
 }
 
-/// The root of a new binfmt_misc of this user namespace, mounted nowhere.
+/// The root of a new `binfmt_misc` of this user namespace, mounted nowhere.
 fn open_registry() -> std::io::Result<OwnedFd> {
     let fs = fsopen("binfmt_misc", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&fs)?;
@@ -138,7 +138,7 @@ fn register(architecture: &Architecture, interpreter: &Path, registry: &OwnedFd)
 /// rights (`C`).
 fn line(architecture: &Architecture, interpreter: &Path) -> String {
     let (magic, mask) = architecture.magic();
-    let escaped = |bytes: [u8; 20]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let escaped = |bytes: [u8; 20]| bytes.map(|byte| format!("\\x{byte:02x}")).concat();
     let name = architecture.emulator();
     format!(":{name}:M:0:{}:{}:{}:OCPF", escaped(magic), escaped(mask), interpreter.display())
 }
