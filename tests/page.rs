@@ -59,6 +59,7 @@ fn lock(packages: Vec<Package>) -> Lock {
         date: Timestamp::from_seconds(0).unwrap(),
         packages,
         tools: Vec::new(),
+        interpreters: Vec::new(),
     }
 }
 
