@@ -113,6 +113,7 @@ impl Scene {
             date: at(date),
             packages: locked.collect(),
             tools: Vec::new(),
+            interpreters: Vec::new(),
         }
     }
 
