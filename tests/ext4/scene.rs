@@ -14,6 +14,7 @@ use compose::lock::{self, Lock};
 use compose::manifest::{self, OutputFormat};
 use compose::package::Format;
 use compose::progress::Silent;
+use compose::sandbox::Program;
 use compose::store::{Attributes, Content, Directory, Extras, NewCommit, Node, Store, Tree, Xattrs};
 
 use crate::support::needs::{needs, root};
@@ -59,6 +60,7 @@ impl Scene {
             parent: None,
             subject: "a tree".to_owned(),
             metadata: tree.metadata().unwrap(),
+            version: None,
             root: self.store.writer().write_tree(&tree).unwrap(),
             date: DATE.parse().unwrap(),
         };
@@ -122,8 +124,9 @@ impl Scene {
         let write = || {
             let _pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build().unwrap();
             let store = &Store::open(&root)?;
-            let (program, manifest, lock, folder) = (Path::new(PROGRAM), &manifest, &lock, folder.as_path());
-            let request = Request { store, program, manifest, lock, commit, folder };
+            let program = Program { file: PROGRAM.into(), emulations: Vec::new() };
+            let (manifest, lock, folder) = (&manifest, &lock, folder.as_path());
+            let request = Request { store, program: &program, manifest, lock, commit, folder };
             finalize::run(&request, format, &mut None, &Silent).map(Option::unwrap)
         };
         std::thread::scope(|scope| scope.spawn(write).join().unwrap())
@@ -167,6 +170,7 @@ fn lock() -> Lock {
         date: DATE.parse().unwrap(),
         packages: Vec::new(),
         tools: Vec::new(),
+        interpreters: Vec::new(),
     }
 }
 
