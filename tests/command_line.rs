@@ -179,3 +179,12 @@ fn a_check_of_the_archive_answers_with_proofs() {
     );
     assert_eq!(broken.stderr.lines().last(), Some("m amd64: 1 packages judged, 1 cannot be installed"));
 }
+
+#[test]
+fn who_reads_may_have_enough() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = compose(here(), ["graph", "manifests/debian-13-minimal.yaml"]);
+    let output = command.stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}

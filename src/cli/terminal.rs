@@ -1,6 +1,6 @@
 //! Progress on standard error: bars on a terminal, plain lines otherwise.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -108,12 +108,20 @@ impl Drop for Bar {
 
 /// A line of a command's result, on standard output.
 pub fn print(line: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("cannot write the result to standard output")
+    written(writeln!(std::io::stdout(), "{line}"))
 }
 
 /// A command's whole result, with its own line breaks.
 pub fn print_text(text: &str) -> Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write the result to standard output")
+    written(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// Who reads a result, such as head(1), may have enough of it before its end.
+fn written(result: std::io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write the result to standard output"),
+    }
 }
 
 /// A number of bytes for people.
