@@ -144,6 +144,6 @@ fn unpack_lock(stored: &StoredCommit, packed: &[u8]) -> Result<Option<String>> {
 
 /// Keeps the text of its lock beside a commit.
 fn keep_lock(store: &Store, commit: Sha256, text: &str) -> Result<()> {
-    let packed = zstd::encode_all(text.as_bytes(), 19).context("cannot compress a lock")?;
+    let packed = zstd::bulk::compress(text.as_bytes(), 19).context("cannot compress a lock")?;
     store.attach(commit, LOCK_TEXT, &packed)
 }
