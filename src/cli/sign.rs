@@ -43,6 +43,9 @@ struct Signer {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let Signer { key, gpg_key, command } = &arguments.signer;
     let signer = signing::signer(key.as_deref(), gpg_key.as_deref(), command.as_deref())?.context("nobody signs")?;
+    if let Some(date) = arguments.date.filter(|date| *date > Timestamp::now()) {
+        settings.terminal.warn(&format!("Qubes refuses signatures of the time {date} until it has come"));
+    }
     for package in &arguments.packages {
         let state = match publish::sign(package, &signer, arguments.date)? {
             Signed::Now => "is signed",

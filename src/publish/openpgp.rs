@@ -36,11 +36,11 @@ pub fn sign(cert: &Cert, bytes: &[u8], date: Timestamp) -> Result<file::Signatur
     let keys = cert.keys().with_policy(&policy, time).alive().revoked(false).for_signing().secret();
     let keys: Vec<_> = keys.collect();
     let Some(key) = keys.iter().find(|key| is_taken(key.key().pk_algo())) else {
-        return Err(match keys.first() {
-            Some(key) => anyhow!("the key is of the algorithm {}: Qubes takes RSA and EdDSA", key.key().pk_algo()),
-            None => anyhow!("the certificate {} has no secret key that signs on {date}", cert.fingerprint()),
-        })
-        .hint(|| LATER_KEY);
+        if let Some(key) = keys.first() {
+            bail!("the key is of the algorithm {}: Qubes takes RSA and EdDSA", key.key().pk_algo());
+        }
+        let none = anyhow!("the certificate {} has no secret key that signs on {date}", cert.fingerprint());
+        return Err(none).hint(|| LATER_KEY);
     };
     if key.key().secret().is_encrypted() {
         return Err(anyhow!("the key {} is protected by a password", key.key().fingerprint())).hint(

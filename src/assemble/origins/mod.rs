@@ -24,7 +24,7 @@ use crate::package::{Installation, Residue};
 use crate::store::{self, Directory, Extras, NewCommit, ObjectReader, ObjectWriter, Store, Tree};
 
 /// Ahead of each record; to be raised when its form changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The stage's name in refs.
 const STAGE: &str = "origins";
 /// The file of the record's commit.
@@ -70,7 +70,7 @@ impl Cause {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Origins {
     causes: Vec<Cause>,
-    /// Paths in order: what the build left there, none for nothing, and numbers of causes.
+    /// Paths in order: what the build left there, none for nothing, and numbers of causes, none where it is not known.
     paths: Vec<(String, Option<[u8; 32]>, Vec<u32>)>,
 }
 
@@ -171,7 +171,7 @@ fn make(reader: &ObjectReader, making: &Making<'_>) -> Origins {
     let mut origins = Origins::default();
     let mut numbers: HashMap<Cause, u32> = HashMap::new();
     for (path, value) in found {
-        let causes = making.causes(&path, value).into_iter().map(|cause| {
+        let causes = making.causes(&path, value, &shipped).into_iter().map(|cause| {
             *numbers.entry(cause).or_insert_with_key(|cause| {
                 origins.causes.push(cause.clone());
                 origins.causes.len() as u32 - 1
@@ -184,7 +184,7 @@ fn make(reader: &ObjectReader, making: &Making<'_>) -> Origins {
 }
 
 impl Making<'_> {
-    fn causes(&self, path: &str, value: Option<Sha256>) -> Vec<Cause> {
+    fn causes(&self, path: &str, value: Option<Sha256>, shipped: &Shipped) -> Vec<Cause> {
         let mut causes = self.deeds.of(path, self.installation);
         causes.extend(self.installation.residue().iter().filter_map(|row| normalised(row, path)));
         let is_file = |wanted: &str| self.manifest.files.iter().any(|file| file.path.trim_matches('/') == wanted);
@@ -196,15 +196,25 @@ impl Making<'_> {
             causes.push(Cause::new(CauseKind::Manifest, "files"));
         }
         if causes.is_empty() {
-            causes.push(if self.books.contains(path) {
-                Cause::new(CauseKind::Merge, "the package database")
+            let shared = || self.is_shared(path, value, shipped);
+            causes.extend(if self.books.contains(path) {
+                Some(Cause::new(CauseKind::Merge, "the package database"))
             } else if self.deeds.lost {
-                Cause::new(CauseKind::Scripts, "scripts of the build")
+                Some(Cause::new(CauseKind::Scripts, "scripts of the build"))
             } else {
-                Cause::new(CauseKind::Merge, "how packages share paths")
+                shared().then(|| Cause::new(CauseKind::Merge, "how packages share paths"))
             });
         }
         causes
+    }
+
+    /// Whether packages that are put together can make this of a path: nothing, a folder of several, a link at the top that
+    /// is there ahead of them, or what one of them ships for another path.
+    fn is_shared(&self, path: &str, value: Option<Sha256>, shipped: &Shipped) -> bool {
+        let Some(value) = value else { return true };
+        let packages: Vec<usize> = (0..self.installation.packages().len()).collect();
+        let is_alias = || self.installation.aliases(&packages).iter().any(|(name, _)| name == path);
+        self.tree.root.find(path).is_some() || is_alias() || shipped.anywhere(value)
     }
 }
 

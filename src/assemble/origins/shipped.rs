@@ -50,6 +50,11 @@ impl Shipped {
         self.at(path).iter().rev().find(|(_, shipped)| *shipped == value).map(|(package, _)| *package)
     }
 
+    /// Whether any path has this value in a package.
+    pub(super) fn anywhere(&self, value: Sha256) -> bool {
+        self.paths.values().flatten().any(|(_, shipped)| *shipped == value)
+    }
+
     /// All paths, in no order.
     pub(super) fn paths(&self) -> impl Iterator<Item = &String> {
         self.paths.keys()

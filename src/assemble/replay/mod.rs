@@ -1,7 +1,7 @@
 //! Scripts that need not run again: what each one needed to be as it was, and what it changed, is kept from build to build.
 //! Where a script is called as before and all that it looked at is as it was, what it changed is put in place instead.
 //!
-//! Nothing is taken on trust: a condition is all that a script could see at a path, a file that it only looked for included,
+//! Nothing that is seen is taken on trust: a condition is all that a script could see at a path, a file that it only looked for included,
 //! and a script that does what cannot be seen in full is never kept. Of the package database, of which all is read whatever
 //! it is asked for, a script has seen what it asked for. So a changed package has its own scripts run again, and
 //! those that looked at any file of it or at anything that became different in turn, and no others. After each round the root
