@@ -29,7 +29,7 @@ pub enum Part {
     Changes,
     /// Writing the tree's objects and refs, and making them durable.
     Commit,
-    /// Writing outputs.
+    /// Checking the tree and writing outputs.
     Image,
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::path::{PathBuf, absolute};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -193,7 +194,8 @@ pub fn build(
     let signer = arguments.signing.signer()?;
     let mut summary = Summary::default();
 
-    let (commit, mut tree) = configure(store, manifest, lock, settings, &mut summary)?;
+    let (commit, made) = configure(store, manifest, lock, settings, &mut summary)?;
+    let tree = made.map(OnceLock::from).unwrap_or_default();
     let template = Template { name: manifest.name.clone(), architecture: lock.architecture.clone() };
     let recorded = history::record(store, &template, lock, commit, arguments.template_version.as_ref())?;
 
@@ -202,23 +204,19 @@ pub fn build(
     let mut checked = false;
     let emulating = OnceCell::new();
     for format in arguments.formats(manifest) {
-        let needs_tools = format.needs_tools(manifest.image.kernel);
-        if (needs_tools || format.needs_image()) && outputs::is_due(&request, format, signer.as_ref())? {
-            if format.needs_image() && !checked {
-                summary.time("check", || outputs::check_tree(&request, &mut tree, settings))?;
-                checked = true;
-            }
-            if needs_tools {
-                let packages: Vec<_> = lock.tools.iter().collect();
-                summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
-                if emulating.get().is_none() {
-                    let _ = emulating.set(emulation::program(store, manifest, lock, settings)?);
-                }
+        let due = outputs::is_due(&request, format, signer.as_ref())?;
+        let checks = due && format.needs_image() && !checked;
+        if due && format.needs_tools(manifest.image.kernel) {
+            let packages: Vec<_> = lock.tools.iter().collect();
+            summary.time("tools", || obtain(store, manifest, lock, &packages, settings))?;
+            if emulating.get().is_none() {
+                let _ = emulating.set(emulation::program(store, manifest, lock, settings)?);
             }
         }
         let request = finalize::Request { program: emulating.get().unwrap_or(&program), ..request };
-        let write = || outputs::write(&request, format, signer.as_ref(), &mut tree, settings);
-        let artifact = summary.time("finalize", || store.timings().alone(Part::Image, write))?;
+        let write = || outputs::write(&request, format, signer.as_ref(), &tree, checks, settings);
+        let artifact = summary.time("check and finalize", || store.timings().alone(Part::Image, write))?;
+        checked |= checks;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     summary.tell(manifest, lock, &artifacts, &template, &recorded, settings);

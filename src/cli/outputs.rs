@@ -1,27 +1,37 @@
 //! The outputs of a build, each by the stage that writes it.
 
+use std::sync::OnceLock;
+use std::thread;
+
 use anyhow::{Context, Result, anyhow};
+use compose::arch::Architecture;
 use compose::artifact::Artifact;
 use compose::error::Hint;
-use compose::manifest::OutputFormat;
+use compose::manifest::{Manifest, OutputFormat};
 use compose::progress::Progress;
 use compose::publish::{self, Signer};
 use compose::run_folder::RunFolder;
-use compose::store::Tree;
+use compose::store::{ObjectReader, Tree};
 use compose::{check, finalize};
 
 use super::settings::Settings;
+use super::terminal::Terminal;
 
 /// Refuses trees that no image is to be written of; tells what else was found.
-pub fn check_tree(request: &finalize::Request<'_>, tree: &mut Option<Tree>, settings: &Settings) -> Result<()> {
-    let finalize::Request { store, manifest, lock, .. } = request;
-    let findings = check::run(&store.reader(), finalize::read_tree(request, tree)?, manifest, &lock.architecture)?;
+fn check_tree(
+    reader: &ObjectReader,
+    tree: &Tree,
+    manifest: &Manifest,
+    architecture: &Architecture,
+    terminal: &Terminal,
+) -> Result<()> {
+    let findings = check::run(reader, tree, manifest, architecture)?;
     let (bad, rest): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.forbids());
     for finding in rest {
         let told = finding.told();
         match finding.silenced {
-            Some(_) => told.iter().for_each(|line| settings.terminal.detail(line)),
-            None => told.iter().for_each(|line| settings.terminal.note(line)),
+            Some(_) => told.iter().for_each(|line| terminal.detail(line)),
+            None => told.iter().for_each(|line| terminal.note(line)),
         }
     }
     let Some(first) = bad.first() else { return Ok(()) };
@@ -30,30 +40,46 @@ pub fn check_tree(request: &finalize::Request<'_>, tree: &mut Option<Tree>, sett
         .hint(|| format!("where it is to be so, say why in the manifest: `checks: {{{}: REASON}}`", first.check.name))
 }
 
-/// Writes one output, unless it stands; nothing for those that are no files.
+/// Writes one output, unless it stands; nothing for those that are no files. Where `checks`, the tree is checked while its image
+/// is written, and nothing comes to its place that is made of a tree which is refused.
 pub fn write(
     request: &finalize::Request<'_>,
     format: OutputFormat,
     signer: Option<&Signer>,
-    tree: &mut Option<Tree>,
+    tree: &OnceLock<Tree>,
+    checks: bool,
     settings: &Settings,
 ) -> Result<Option<Artifact>> {
+    let checked = |write: &dyn Fn() -> Result<Option<finalize::Output>>| {
+        if !checks {
+            return write();
+        }
+        let finalize::Request { store, manifest, lock, .. } = *request;
+        let (reader, tree) = (store.reader(), finalize::read_tree(request, tree)?);
+        thread::scope(|scope| {
+            let check = scope.spawn(|| check_tree(&reader, tree, manifest, &lock.architecture, &settings.terminal));
+            let written = write();
+            check.join().unwrap_or_else(|_| Err(anyhow!("the checks panicked")))?;
+            written
+        })
+    };
     if format != OutputFormat::QubesTemplate {
-        return finalize::run(request, format, tree, &settings.terminal);
+        let written = checked(&|| finalize::run(request, format, tree, &settings.terminal))?;
+        return written.map(finalize::Output::put).transpose();
     }
     let package = package(request, signer)?;
     if let Some(standing) = publish::standing(&package)? {
         return Ok(Some(standing));
     }
     std::fs::create_dir_all(request.folder).with_context(|| format!("cannot create {}", request.folder.display()))?;
-    let image = finalize::standing(request, OutputFormat::RootImg)?;
     let temporary;
-    let image = if let Some(image) = image {
+    let image = if let Some(image) = finalize::standing(request, OutputFormat::RootImg)? {
+        checked(&|| Ok(None))?;
         image.path
     } else {
         temporary = RunFolder::new(request.folder, ".compose-")?;
         let image = temporary.path().join("root.img");
-        finalize::write_image(request, tree, &image)?;
+        checked(&|| finalize::write_image(request, tree, &image).map(|()| None))?;
         image
     };
     publish::run(&package, &image, &settings.terminal).map(Some)

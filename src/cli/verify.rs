@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -85,7 +86,7 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     let request = Request { store: &second, program: &program, manifest, lock, commit, folder: &output };
     let (signer, mut artifacts) = (arguments.build.signing.signer()?, Vec::new());
     for format in formats {
-        let artifact = outputs::write(&request, format, signer.as_ref(), &mut None, settings)?;
+        let artifact = outputs::write(&request, format, signer.as_ref(), &OnceLock::new(), false, settings)?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     let first =

@@ -18,7 +18,8 @@ mod verity;
 mod volumes;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -75,19 +76,45 @@ fn ending(format: OutputFormat) -> Option<&'static str> {
     (!matches!(format, OutputFormat::QubesTemplate | OutputFormat::Ostree)).then(|| format.as_str())
 }
 
-/// Writes one output as `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for those that are no file of this stage.
+/// An output that stands, or that is written and not yet where it was asked for.
+pub enum Output {
+    /// It stands.
+    Standing(Artifact),
+    /// It is written. What is not put in its place is gone.
+    Written(Written),
+}
+
+/// A complete file beside its place.
+pub struct Written {
+    place: Place,
+    file: PathBuf,
+    digest: FileDigest,
+    _folder: RunFolder,
+}
+
+impl Output {
+    /// Puts what is written in its place.
+    pub fn put(self) -> Result<Artifact> {
+        match self {
+            Self::Standing(artifact) => Ok(artifact),
+            Self::Written(Written { place, file, digest, .. }) => place.put(&file, digest),
+        }
+    }
+}
+
+/// Writes one output, to be put at `FOLDER/NAME.ARCHITECTURE.FORMAT`; nothing for those that are no file of this stage.
 pub fn run(
     request: &Request<'_>,
     format: OutputFormat,
-    tree: &mut Option<Tree>,
+    tree: &OnceLock<Tree>,
     progress: &dyn Progress,
-) -> Result<Option<Artifact>> {
+) -> Result<Option<Output>> {
     let Some(ending) = ending(format) else { return Ok(None) };
     let Request { store, lock, folder, .. } = request;
     let identity = identity(request, format)?;
     let place = place(request, ending, identity);
     if let Some(standing) = place.standing() {
-        return Ok(Some(standing));
+        return Ok(Some(Output::Standing(standing)));
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let _task = progress.task(ending, Unit::Items, 0);
@@ -119,28 +146,29 @@ pub fn run(
             FileDigest::Verity(sealed.with_context(|| format!("cannot read {}", place.path.display()))?.0)
         }
     };
-    place.put(&file, digest).map(Some)
+    Ok(Some(Output::Written(Written { place, file, digest, _folder: temporary })))
 }
 
 /// Writes `root.img` to a file that must not exist, for outputs that are made of it.
-pub fn write_image(request: &Request<'_>, tree: &mut Option<Tree>, file: &Path) -> Result<()> {
+pub fn write_image(request: &Request<'_>, tree: &OnceLock<Tree>, file: &Path) -> Result<()> {
     let identity = identity(request, OutputFormat::RootImg)?;
     image::write(request, read_tree(request, tree)?, identity, file).map(drop)
 }
 
 /// The tree, read when it is not yet.
-pub fn read_tree<'a>(request: &Request<'_>, tree: &'a mut Option<Tree>) -> Result<&'a Tree> {
-    Ok(match tree {
-        Some(tree) => tree,
-        None => tree.insert(request.store.read_tree(request.commit)?),
-    })
+pub fn read_tree<'a>(request: &Request<'_>, tree: &'a OnceLock<Tree>) -> Result<&'a Tree> {
+    if let Some(tree) = tree.get() {
+        return Ok(tree);
+    }
+    let read = request.store.read_tree(request.commit)?;
+    Ok(tree.get_or_init(|| read))
 }
 
 /// What lies at a byte of an output that [`run`] wrote: a path, or a word for what belongs to no path, where it is known.
 pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset: u64) -> Result<Option<String>> {
     let identity = identity(request, format)?;
     match format {
-        OutputFormat::RootImg => image::path_at(request, read_tree(request, &mut None)?, identity, file, offset),
+        OutputFormat::RootImg => image::path_at(request, read_tree(request, &OnceLock::new())?, identity, file, offset),
         OutputFormat::PrivateImg => volumes::path_at(request, request.manifest.image.private, identity, offset),
         OutputFormat::Tar => tar::path_at(file, offset),
         OutputFormat::SwapImg

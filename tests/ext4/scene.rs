@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use compose::artifact::Artifact;
 use compose::digest::Sha256;
@@ -127,7 +128,7 @@ impl Scene {
             let program = Program { file: PROGRAM.into(), emulations: Vec::new() };
             let (manifest, lock, folder) = (&manifest, &lock, folder.as_path());
             let request = Request { store, program: &program, manifest, lock, commit, folder };
-            finalize::run(&request, format, &mut None, &Silent).map(Option::unwrap)
+            finalize::run(&request, format, &OnceLock::new(), &Silent)?.unwrap().put()
         };
         std::thread::scope(|scope| scope.spawn(write).join().unwrap())
     }
