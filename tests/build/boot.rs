@@ -88,6 +88,8 @@ fn a_root_with_its_own_kernel_boots_from_every_firmware() {
         let Some(said) = needs(boot("boot", &["--own", firmware], &image)) else { return };
         assert!(said.contains("\nboot: root /dev/vda3 ext4 rw,"), "{firmware}: {said}");
     }
+    let Some(said) = needs(boot("boot-on-xen", &["--own"], &image)) else { return };
+    assert!(said.contains("\nboot: root /dev/xvda3 ext4 rw,"), "grub-xen: {said}");
     // GRUB's images are the same again.
     std::fs::remove_file(&image).unwrap();
     assert_eq!(scene.build("own", &["--jobs", "1"]).result(), line);
