@@ -394,7 +394,7 @@ fn a_template_has_upstreams_defaults_and_what_files_add() {
     assert_eq!(template.appmenus.vm_whitelisted, ["xterm.desktop"]);
     let include = "template: {version: 4.2.0, conf: {kernel: '', gui: 1}, appmenus: {whitelisted: [a.desktop]}}\n";
     let main = format!(
-        "include: [base.yaml]\n{SMALL}image: {{kernel: own}}\ntemplate: {{version: 4.3.0, revision: 12, name: other, conf: {{virt-mode: hvm}}, appmenus: {{whitelisted: [b.desktop]}}}}\n"
+        "include: [base.yaml]\n{SMALL}image: {{kernel: own}}\ntemplate: {{version: 4.3.0, revision: 12, name: other, conf: {{virt-mode: hvm}}, appmenus: {{whitelisted: [b.desktop], netvm-whitelisted: []}}}}\n"
     );
     let files = Files::new(&[("main.yaml", &main), ("base.yaml", include)]);
     let template = files.load().unwrap().template.unwrap();
@@ -402,6 +402,7 @@ fn a_template_has_upstreams_defaults_and_what_files_add() {
     let conf: Vec<String> = template.conf.iter().map(|(key, value)| format!("{key}={value}")).collect();
     assert_eq!(conf, ["gui=1", "virt-mode=hvm", "kernel="]);
     assert_eq!(template.appmenus.whitelisted, ["a.desktop", "b.desktop"]);
+    assert_eq!(template.appmenus.netvm_whitelisted, [""; 0]);
 }
 
 #[test]

@@ -93,9 +93,9 @@ pub struct TypedConf {
 #[derive(Deserialize, Debug, Default)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TypedAppmenus {
-    pub whitelisted: Vec<Located<DesktopEntry>>,
-    pub vm_whitelisted: Vec<Located<DesktopEntry>>,
-    pub netvm_whitelisted: Vec<Located<DesktopEntry>>,
+    pub whitelisted: Option<Vec<Located<DesktopEntry>>>,
+    pub vm_whitelisted: Option<Vec<Located<DesktopEntry>>>,
+    pub netvm_whitelisted: Option<Vec<Located<DesktopEntry>>>,
 }
 
 impl TypedTemplate {
@@ -104,7 +104,9 @@ impl TypedTemplate {
         fn one<T>(old: &mut Option<T>, new: Option<T>) {
             *old = new.or(old.take());
         }
-        fn list(old: &mut Vec<Located<DesktopEntry>>, new: Vec<Located<DesktopEntry>>) {
+        fn list(old: &mut Option<Vec<Located<DesktopEntry>>>, new: Option<Vec<Located<DesktopEntry>>>) {
+            let Some(new) = new else { return };
+            let old = old.get_or_insert_default();
             for entry in new {
                 if !old.iter().any(|known| known.value == entry.value) {
                     old.push(entry);
@@ -164,7 +166,7 @@ impl TypedTemplate {
             number(conf.kernel.as_ref()),
         ];
         let lists = [&menus.whitelisted, &menus.vm_whitelisted, &menus.netvm_whitelisted];
-        let listed = lists.into_iter().flatten().map(|entry| entry.number);
+        let listed = lists.into_iter().flatten().flatten().map(|entry| entry.number);
         single.into_iter().flatten().chain(listed).next()
     }
 
@@ -198,9 +200,9 @@ impl TypedTemplate {
             name.map_err(mistake)?.0
         };
         let summary = self.summary.map_or_else(|| format!("Qubes OS template for {name}"), |typed| typed.value.0);
-        let menu = |typed: Vec<Located<DesktopEntry>>| match typed.as_slice() {
-            [] => vec![MENU.to_owned()],
-            some => some.iter().map(|entry| entry.value.0.clone()).collect(),
+        let menu = |typed: Option<Vec<Located<DesktopEntry>>>| match typed {
+            None => vec![MENU.to_owned()],
+            Some(entries) => entries.into_iter().map(|entry| entry.value.0).collect(),
         };
         Ok(Some(Template {
             version: version.value.0,
