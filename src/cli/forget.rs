@@ -31,7 +31,9 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let store = Store::open(&settings.store)?;
     let template = history::find_template(&store, &arguments.name, arguments.arch.as_ref())?;
     let forgotten = history::forget(&store, &template, arguments.tags)?;
-    text(&template, &forgotten).iter().for_each(|line| settings.terminal.note(line));
+    for line in text(&template, &forgotten) {
+        settings.terminal.note(&line);
+    }
     Ok(Answer::Yes)
 }
 

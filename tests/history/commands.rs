@@ -128,7 +128,7 @@ fn a_forgotten_history_leaves_what_has_tags() {
     ];
     assert_eq!((forgotten.code, forgotten.stderr), (Some(0), lines.join("\n") + "\n"));
     let freed = scene.compose(["store", "gc"]).result();
-    assert!(freed.lines().any(|line| line == "refs of package: 1"), "b 2 is in no other lock:\n{freed}");
+    assert!(freed.lines().any(|line| line == "refs of package: 2"), "a 1 and b 2 are in no other lock:\n{freed}");
     let has = [first, second, third, newest].map(|commit| scene.store().has_commit(commit));
     assert_eq!(has, [false, true, false, false]);
     scene.verify();
