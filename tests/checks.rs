@@ -9,6 +9,7 @@ use compose::check::{self, CHECKS, Severity};
 use compose::manifest::{self, Manifest};
 use compose::store::{Attributes, Content, Directory, Extras, Store, Tree};
 
+use support::lock::MANIFEST;
 use support::needs::{needs, root};
 
 /// A root that is sound: path, mode (of a link its type alone), and content or target.
@@ -26,14 +27,6 @@ const SOUND: &[(&str, u32, &str)] = &[
 ];
 
 const LINK: u32 = 0o120_000;
-
-const MANIFEST: &str = "\
-name: small
-format: deb
-architectures: [amd64]
-archives:
-- {id: own, suites: [own], components: [main], trusted: true}
-";
 
 /// As long as the smallest image.
 const LARGE: &str = match str::from_utf8(&[b'x'; 1 << 20]) {

@@ -4,14 +4,13 @@
 mod support;
 
 use boon::{Compiler, SchemaIndex, Schemas};
-use compose::arch::Architecture;
-use compose::clock::Timestamp;
 use compose::diff::changes;
 use compose::diff::report::{self, Changelog, Report};
 use compose::digest::Sha256;
-use compose::lock::{Asked, Lock, Package, VERSION};
+use compose::lock::{Asked, Lock, Package};
 use compose::package::{Bug, Entry, Format, Tracker, printable};
 
+use support::lock::{lock_of, locked};
 use support::snapshot::assert_snapshot;
 
 /// A locked package: `NAME VERSION` and options, of which `from=` is the archive, `file=` distinguishes the file's bytes, and
@@ -19,20 +18,7 @@ use support::snapshot::assert_snapshot;
 fn package(text: &str) -> Package {
     let mut words = text.split(' ');
     let (name, version) = (words.next().unwrap(), words.next().unwrap());
-    let mut package = Package {
-        name: name.to_owned(),
-        architecture: "amd64".to_owned(),
-        version: version.to_owned(),
-        source: None,
-        archive: "debian/trixie/main".to_owned(),
-        path: format!("pool/{name}_{version}.deb"),
-        size: 1000,
-        installed_size: 4000,
-        sha256: Sha256::of(format!("{name} {version}").as_bytes()),
-        asked: None,
-        depends: Vec::new(),
-        recommends: Vec::new(),
-    };
+    let mut package = locked(name, version);
     for word in words {
         let (key, value) = word.split_once('=').unwrap();
         let names = || value.split(',').map(str::to_owned).collect();
@@ -56,17 +42,7 @@ fn package(text: &str) -> Package {
 
 fn lock(manifest: &str, packages: &[&str], tools: &[&str]) -> Lock {
     let list = |texts: &[&str]| texts.iter().map(|text| package(text)).collect();
-    Lock {
-        version: VERSION,
-        manifest: manifest.to_owned(),
-        manifest_sha256: Sha256::of(b""),
-        format: Format::Deb,
-        architecture: "amd64".parse::<Architecture>().unwrap(),
-        date: Timestamp::from_seconds(0).unwrap(),
-        packages: list(packages),
-        tools: list(tools),
-        interpreters: Vec::new(),
-    }
+    Lock { tools: list(tools), ..lock_of(manifest, list(packages)) }
 }
 
 const SECURITY: &str = "from=debian-security/trixie-security/main";

@@ -16,6 +16,7 @@ use compose::source::http::{Client, Options};
 use compose::source::mirrors::{MirrorMap, Mirrors};
 
 use support::http_server::{Fault, HttpServer};
+use support::lock::locked_file;
 use support::told;
 
 /// Two mirrors of one archive, a store, and what a run is told.
@@ -46,20 +47,7 @@ impl Scene {
         for mirror in mirrors {
             durable::write(&self.folder.path().join("mirrors").join(mirror).join(&path), bytes).unwrap();
         }
-        Package {
-            name: name.to_owned(),
-            architecture: "amd64".to_owned(),
-            version: "1.0".to_owned(),
-            archive: "debian/trixie/main".to_owned(),
-            path,
-            size: bytes.len() as u64,
-            sha256: Sha256::of(bytes),
-            source: None,
-            installed_size: 0,
-            asked: None,
-            depends: Vec::new(),
-            recommends: Vec::new(),
-        }
+        Package { path, ..locked_file(name, "1.0", bytes) }
     }
 
     fn run_with(&self, packages: &[&Package], progress: &dyn Progress) -> anyhow::Result<Report> {

@@ -5,13 +5,12 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use compose::clock::Timestamp;
 use compose::digest::Sha256;
 use compose::durable;
 use compose::lock::{self, Asked, Lock, Package};
 use compose::manifest;
-use compose::package::Format;
 
+use support::lock::{lock_of, locked};
 use support::program::{Outcome, compose, run};
 use support::snapshot::assert_snapshot;
 
@@ -26,18 +25,9 @@ fn package(line: &str) -> Package {
     let label = words.next().unwrap();
     let (name, architecture) = label.split_once(':').unwrap_or((label, "amd64"));
     let mut package = Package {
-        name: name.to_owned(),
         architecture: architecture.to_owned(),
-        version: format!("1.{}", name.len()),
-        source: None,
-        archive: "debian/trixie/main".to_owned(),
-        path: format!("pool/{name}.deb"),
-        size: 1000,
-        installed_size: 4096,
         sha256: Sha256::of(label.as_bytes()),
-        asked: None,
-        depends: Vec::new(),
-        recommends: Vec::new(),
+        ..locked(name, &format!("1.{}", name.len()))
     };
     for word in words {
         match (word, word.strip_prefix('~')) {
@@ -56,16 +46,12 @@ impl Scene {
         scene.write_manifest("packages: [init]");
         let manifest = manifest::load(&scene.folder.path().join("m.yaml")).unwrap();
         for architecture in &manifest.architectures {
+            let packages = packages.iter().map(|line| package(&line.replace("ARCH", architecture.as_str())));
             let lock = Lock {
-                version: lock::VERSION,
-                manifest: manifest.name.clone(),
                 manifest_sha256: manifest.digest,
-                format: Format::Deb,
                 architecture: architecture.clone(),
-                date: Timestamp::from_seconds(0).unwrap(),
-                packages: packages.iter().map(|line| package(&line.replace("ARCH", architecture.as_str()))).collect(),
                 tools: tools.iter().map(|line| package(line)).collect(),
-                interpreters: Vec::new(),
+                ..lock_of(&manifest.name, packages.collect())
             };
             lock::save(&lock, &lock::path_for(&manifest, architecture)).unwrap();
         }

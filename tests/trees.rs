@@ -2,7 +2,10 @@
 
 mod support;
 
+use compose::diff::bytes;
 use compose::diff::tree::{self, Aspect, Difference, Side};
+use compose::digest::Sha256;
+use compose::durable;
 use compose::store::{self, Attributes, Content, Directory, Extras, Layers, Node, StoredTree, Tree, Xattrs};
 use support::fixture::Fixture;
 
@@ -187,4 +190,18 @@ fn what_changes_on_a_checkout_is_a_layer_that_makes_the_new_tree_of_the_old() {
         layers.show(&Planting::new(&fixture).file("etc/changed", &text).tree.root).unwrap();
         assert!(layers.folders().len() <= 12);
     }
+}
+
+#[test]
+fn a_link_of_a_tree_leads_to_nothing_of_the_host() {
+    let Some(fixture) = Fixture::new() else { return };
+    let host = fixture.file(Sha256::of(b"of the host"));
+    durable::write(&host, b"of the host").unwrap();
+    let side = Planting::new(&fixture).symlink("etc/passwd", host.to_str().unwrap()).file("etc/group", "").side();
+    let leaf = |path| tree::find_leaf(&side, path).unwrap().unwrap();
+    assert_eq!(tree::read_file(&side, "etc/passwd").unwrap(), None);
+    assert_eq!(tree::read_file(&side, "etc/group").unwrap(), Some(Vec::new()));
+    assert!(side.reader.read(leaf("etc/passwd")).is_err());
+    let [link, file] = ["etc/passwd", "etc/group"].map(|path| side.reader.path(leaf(path)));
+    assert!(bytes::first_difference(&link, &file).is_err() && bytes::compare(&file, &link).is_err());
 }

@@ -32,6 +32,16 @@ use super::{Answer, emulation, outputs, terminal};
 /// Build a manifest's outputs from its lock
 #[derive(Debug, Args)]
 pub struct Arguments {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// The version of the commit that the build adds to the template's history [default: the build's number]
+    #[arg(long, value_name = "V")]
+    template_version: Option<Version>,
+}
+
+/// What is to be built, and where it goes.
+#[derive(Debug, Args)]
+pub struct Wanted {
     /// Manifest
     manifest: PathBuf,
     /// Only this architecture; may be given several times [default: the machine's, if the manifest has it]
@@ -43,9 +53,6 @@ pub struct Arguments {
     /// Folder of outputs
     #[arg(long, value_name = "DIR", default_value = "out")]
     output: PathBuf,
-    /// The version of the commit that the build adds to the template's history [default: the build's number]
-    #[arg(long, value_name = "V")]
-    template_version: Option<Version>,
     #[command(flatten)]
     pub signing: Signing,
 }
@@ -56,7 +63,7 @@ fn output_format() -> impl TypedValueParser<Value = OutputFormat> {
     PossibleValuesParser::new(names).try_map(|name| OutputFormat::named(&name).ok_or("unknown"))
 }
 
-impl Arguments {
+impl Wanted {
     /// The manifest, and its locks for the architectures asked for. Outputs that they cannot have are refused.
     pub fn load(&self) -> Result<(Manifest, Vec<Lock>)> {
         let manifest = manifest::load(&self.manifest)?;
@@ -85,11 +92,12 @@ impl Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    let (manifest, locks) = arguments.load()?;
+    let Arguments { wanted, template_version } = arguments;
+    let (manifest, locks) = wanted.load()?;
     for lock in &locks {
         let store = Store::open(&settings.store)?;
         settings.remember_lock(&manifest, &lock.architecture)?;
-        let built = build(arguments, &manifest, lock, settings, &store)
+        let built = build(wanted, template_version.as_ref(), &manifest, lock, settings, &store)
             .map_err(|error| cannot("build", &manifest, lock, error))?;
         for (_, artifact) in built.artifacts {
             terminal::print(&format!("{}  {}", artifact.digest, artifact.path.display()))?;
@@ -181,29 +189,30 @@ pub struct Built {
     pub artifacts: Vec<(OutputFormat, Artifact)>,
 }
 
-/// Builds what the arguments ask for of one lock, and tells about it.
+/// Builds what is wanted of one lock, and tells about it. A new commit of the template has this version, or its number.
 pub fn build(
-    arguments: &Arguments,
+    wanted: &Wanted,
+    version: Option<&Version>,
     manifest: &Manifest,
     lock: &Lock,
     settings: &Settings,
     store: &Store,
 ) -> Result<Built> {
     let program = Program { file: settings::program()?, emulations: Vec::new() };
-    let output = absolute(&arguments.output).context("the output folder")?;
-    let signer = arguments.signing.signer()?;
+    let output = absolute(&wanted.output).context("the output folder")?;
+    let signer = wanted.signing.signer()?;
     let mut summary = Summary::default();
 
     let (commit, made) = configure(store, manifest, lock, settings, &mut summary)?;
     let tree = made.map(OnceLock::from).unwrap_or_default();
     let template = Template { name: manifest.name.clone(), architecture: lock.architecture.clone() };
-    let recorded = history::record(store, &template, lock, commit, arguments.template_version.as_ref())?;
+    let recorded = history::record(store, &template, lock, commit, version)?;
 
     let request = finalize::Request { store, program: &program, manifest, lock, commit, folder: &output };
     let mut artifacts = Vec::new();
     let mut checked = false;
     let emulating = OnceCell::new();
-    for format in arguments.formats(manifest) {
+    for format in wanted.formats(manifest) {
         let due = outputs::is_due(&request, format, signer.as_ref())?;
         let checks = due && format.needs_image() && !checked;
         if due && format.needs_tools(manifest.image.kernel) {

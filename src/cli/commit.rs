@@ -1,11 +1,10 @@
 //! The commits that commands are about, and what is told of them.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use compose::arch::Architecture;
 use compose::clock::Timestamp;
 use compose::digest::Sha256;
-use compose::error::Hint;
 use compose::history::{self, Named, Template};
 use compose::store::{Store, StoredCommit};
 use serde::Serialize;
@@ -37,16 +36,6 @@ pub fn of_template(store: &Store, template: &Template, word: &str) -> Result<Sha
         // Of two reasons, that of the word as it was given.
         Err(_) => history::resolve(store, word, architecture).map(|named| named.commit),
     }
-}
-
-/// A template that has a history.
-pub fn template(store: &Store, name: &str, architecture: Option<&Architecture>) -> Result<Template> {
-    let named = history::resolve(store, name, architecture)?;
-    named
-        .template
-        .filter(|template| name.split('/').any(|part| part == template.name))
-        .ok_or_else(|| anyhow!("{name} is no template's name"))
-        .hint(|| "compose store ls lists the templates")
 }
 
 /// How commits are told of.

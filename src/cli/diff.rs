@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use compose::diff::templates::{self, Comparison, Subject, content, html, json, markdown, text};
+use compose::diff::templates::{self, Comparison, Subject, content, html, json, markdown, scripts, text};
 use compose::error::Hint;
 use compose::lock::{self, Lock};
 use compose::sandbox::Program;
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Show how the file at this path differs, instead of the report; may be given several times
     #[arg(long, value_name = "PATH")]
     files: Vec<String>,
+    /// Show how this package's maintainer scripts differ, instead of the report; may be given several times
+    #[arg(long, value_name = "PACKAGE")]
+    scripts: Vec<String>,
     /// How to tell what changed
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
     report: Form,
@@ -82,7 +85,7 @@ impl<'a> Name<'a> {
 impl Arguments {
     /// Whether the store is looked at.
     pub fn needs_store(&self) -> bool {
-        [&self.old, &self.new].into_iter().any(|name| Name::new(name).needs_store())
+        !self.scripts.is_empty() || [&self.old, &self.new].into_iter().any(|name| Name::new(name).needs_store())
     }
 }
 
@@ -95,8 +98,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Answer> {
         None => rayon::join(|| subject(&arguments.old, None), || subject(&arguments.new, None)),
     };
     let subjects = [old?, new?];
-    if !arguments.files.is_empty() {
-        return show_files(arguments, &subjects, store.as_ref());
+    if !arguments.files.is_empty() || !arguments.scripts.is_empty() {
+        return show(arguments, &subjects, store.as_ref());
     }
     let comparison = templates::compare(store.as_ref(), subjects)?;
     write(&render(&comparison, arguments, global)?, arguments)?;
@@ -113,14 +116,23 @@ fn render(comparison: &Comparison, arguments: &Arguments, global: &Global) -> Re
     })
 }
 
-fn show_files(arguments: &Arguments, [old, new]: &[Subject; 2], store: Option<&Store>) -> Result<Answer> {
-    let (Some(store), Some(old), Some(new)) = (store, old.commit, new.commit) else {
-        return Err(anyhow!("a lock has no files to show"))
-            .hint(|| "give two refs, commits or images that were built from locks");
-    };
+/// Shows files and scripts.
+fn show(arguments: &Arguments, [old, new]: &[Subject; 2], store: Option<&Store>) -> Result<Answer> {
     let program = Program { file: settings::program()?, emulations: Vec::new() };
-    let texts = arguments.files.iter().map(|path| content::show(store, [old, new], path, &program));
-    let texts: Vec<String> = texts.collect::<Result<_>>()?;
+    let mut texts = Vec::new();
+    for path in &arguments.files {
+        let (Some(store), Some(old), Some(new)) = (store, old.commit, new.commit) else {
+            return Err(anyhow!("a lock has no files to show"))
+                .hint(|| "give two refs, commits or images that were built from locks");
+        };
+        texts.push(content::show(store, [old, new], path, &program)?);
+    }
+    for package in &arguments.scripts {
+        let (Some(store), Some(old), Some(new)) = (store, &old.lock, &new.lock) else {
+            return Err(anyhow!("the packages of one side are not known")).hint(|| "give it by its lock");
+        };
+        texts.push(scripts::show(store, [old, new], package, &program)?);
+    }
     write(&texts.concat(), arguments)?;
     Ok(if texts.iter().all(String::is_empty) { Answer::Yes } else { Answer::No })
 }

@@ -10,6 +10,7 @@ mod diff;
 mod emulation;
 mod export;
 mod fetch;
+mod forget;
 mod gc;
 mod graph;
 mod import_delta;
@@ -66,6 +67,7 @@ enum Command {
     Checkout(checkout::Arguments),
     Rollback(rollback::Arguments),
     Tag(tag::Arguments),
+    Forget(forget::Arguments),
     Export(export::Arguments),
     ImportDelta(import_delta::Arguments),
     Store(store::Arguments),
@@ -130,6 +132,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
             | Command::Checkout(_)
             | Command::Rollback(_)
             | Command::Tag(_)
+            | Command::Forget(_)
             | Command::Export(_)
             | Command::ImportDelta(_)
             | Command::Store(_)
@@ -158,6 +161,7 @@ fn run(arguments: &Arguments) -> Result<Answer> {
         Command::Checkout(a) => checkout::run(a, &settings),
         Command::Rollback(a) => rollback::run(a, &settings),
         Command::Tag(a) => tag::run(a, &settings),
+        Command::Forget(a) => forget::run(a, &settings),
         Command::Export(a) => export::run(a, &settings),
         Command::ImportDelta(a) => import_delta::run(a, &settings),
         Command::Store(a) => store::run(a, &settings),

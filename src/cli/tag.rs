@@ -7,7 +7,7 @@ use compose::history::{self, Version};
 use compose::progress::Progress;
 use compose::store::Store;
 
-use super::commit::{of_template, template};
+use super::commit::of_template;
 use super::settings::Settings;
 use super::{Answer, terminal};
 
@@ -37,7 +37,7 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
     let store = Store::open(&settings.store)?;
-    let template = template(&store, &arguments.name, arguments.arch.as_ref())?;
+    let template = history::find_template(&store, &arguments.name, arguments.arch.as_ref())?;
     if let Some(tag) = &arguments.delete {
         let commit = history::delete_tag(&store, &template, tag)?;
         settings.terminal.note(&format!("{} was {commit}", template.tag_ref(tag.as_str())));

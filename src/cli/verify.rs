@@ -35,7 +35,7 @@ const UMASK: u32 = 0o077;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    build: build::Arguments,
+    wanted: build::Wanted,
     /// Folder to build in for the second time, such as one in memory [default: in the store]
     #[arg(long, value_name = "DIR")]
     second_store: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
-    let (manifest, locks) = arguments.build.load()?;
+    let (manifest, locks) = arguments.wanted.load()?;
     let mut all_same = true;
     for lock in &locks {
         all_same &= verify(arguments, &manifest, lock, settings)
@@ -55,8 +55,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
 /// Prints what differs; tells whether nothing does.
 fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<bool> {
     let store = Store::open(&settings.store)?;
-    let formats = arguments.build.formats(manifest);
-    let built = build::build(&arguments.build, manifest, lock, settings, &store)?;
+    let formats = arguments.wanted.formats(manifest);
+    let built = build::build(&arguments.wanted, None, manifest, lock, settings, &store)?;
     let packages = imported(lock, &formats, manifest.image.kernel);
     // A build that had its results already may lack what they were made of.
     build::obtain(&store, manifest, lock, &packages, settings)?;
@@ -84,7 +84,7 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     let commit = assemble::cached(&second, assemble::key(manifest, lock)?)?;
     let commit = commit.context("the second build left no configured tree")?;
     let request = Request { store: &second, program: &program, manifest, lock, commit, folder: &output };
-    let (signer, mut artifacts) = (arguments.build.signing.signer()?, Vec::new());
+    let (signer, mut artifacts) = (arguments.wanted.signing.signer()?, Vec::new());
     for format in formats {
         let artifact = outputs::write(&request, format, signer.as_ref(), &OnceLock::new(), false, settings)?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
@@ -123,8 +123,8 @@ fn build_again(
     command.args(settings.script_options());
     command.arg("--store").arg(store).arg("build").arg(path::absolute(&manifest.path)?);
     command.args(["--arch", lock.architecture.as_str()]).arg("--output").arg(output);
-    command.args(arguments.build.signing.options()?);
-    for format in arguments.build.formats(manifest) {
+    command.args(arguments.wanted.signing.options()?);
+    for format in arguments.wanted.formats(manifest) {
         command.args(["--format", format.as_str()]);
     }
     command.current_dir("/").envs(ENVIRONMENT.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());

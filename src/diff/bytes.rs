@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -99,8 +99,10 @@ fn read_text(path: &Path) -> Result<Option<String>> {
     Ok(if is_text { String::from_utf8(bytes).ok() } else { None })
 }
 
+/// Opens a file; not what a link leads to.
 fn open(path: &Path) -> Result<File> {
-    File::open(path).with_context(|| format!("cannot open {}", path.display()))
+    let opened = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path);
+    opened.with_context(|| format!("cannot open {}", path.display()))
 }
 
 fn unified(first: &str, second: &str) -> Vec<String> {

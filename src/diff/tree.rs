@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 
 use super::bytes;
 use crate::digest::Sha256;
-use crate::store::{Attributes, Extras, Leaf, Node, ObjectReader, StoredTree, Xattrs, split};
+use crate::store::{Attributes, Entries, Extras, Leaf, Node, ObjectReader, StoredTree, Xattrs, split};
 
 /// The bits of a mode that tell what a path is, inode(7).
 const TYPE: u32 = 0o170_000;
+/// Those of a regular file.
+const FILE: u32 = 0o100_000;
 
 /// A tree and where its objects are.
 #[derive(Clone, Debug)]
@@ -225,12 +227,26 @@ impl Walk<'_> {
 /// The file or symbolic link at a path of a tree, if there is one.
 pub fn find_leaf(side: &Side, path: &str) -> Result<Option<Leaf>> {
     let (folder, name) = split(path);
+    Ok(directory(side, folder)?.and_then(|entries| entries.files.get(name).copied()))
+}
+
+/// What is in the directory at a path of a tree, if there is one.
+pub fn directory(side: &Side, path: &str) -> Result<Option<Entries>> {
     let mut entries = side.reader.entries(side.tree.root.0)?;
-    for part in folder.split('/').filter(|part| !part.is_empty()) {
+    for part in path.split('/').filter(|part| !part.is_empty()) {
         let Some((tree, _)) = entries.directories.get(part) else { return Ok(None) };
         entries = side.reader.entries(*tree)?;
     }
-    Ok(entries.files.get(name).copied())
+    Ok(Some(entries))
+}
+
+/// The content of the regular file at a path of a tree, if there is one.
+pub fn read_file(side: &Side, path: &str) -> Result<Option<Vec<u8>>> {
+    let leaf = find_leaf(side, path)?.map(|leaf| anyhow::Ok((leaf, side.reader.attributes(leaf)?))).transpose()?;
+    match leaf {
+        Some((leaf, attributes)) if attributes.mode & TYPE == FILE => side.reader.read(leaf).map(Some),
+        None | Some(_) => Ok(None),
+    }
 }
 
 fn names<'a, A, B>(first: &'a BTreeMap<String, A>, second: &'a BTreeMap<String, B>) -> BTreeSet<&'a String> {

@@ -34,8 +34,8 @@ use crate::store::{Store, StoredCommit};
 
 pub use exchange::{export, import};
 pub use keep::{Garbage, Keep, Removed, find_garbage};
-pub use name::{Named, resolve};
-pub use record::{Recorded, Version, delete_tag, record, roll_back, set_tag};
+pub use name::{Named, find_template, resolve};
+pub use record::{Forgotten, Recorded, Version, delete_tag, forget, record, roll_back, set_tag};
 
 /// What refs of templates and of tags begin with.
 const TEMPLATES: &str = "template";

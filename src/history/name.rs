@@ -11,6 +11,8 @@
 //!
 //! Each `^` behind it is one commit further back, as in ostree.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow, bail};
 
 use super::{TAGS, TEMPLATES, Template, log, tags, templates};
@@ -35,7 +37,7 @@ pub struct Named {
 /// `architecture`, else this machine's, else the only one there is.
 pub fn resolve(store: &Store, word: &str, architecture: Option<&Architecture>) -> Result<Named> {
     let base = word.trim_end_matches('^');
-    let mut named = Search { store, architecture, templates: templates(store)? }.find(base)?;
+    let mut named = Search::new(store, architecture)?.find(base)?;
     for _ in 0..word.len() - base.len() {
         let commit = named.commit;
         let parent = store.load_commit(commit)?.parent;
@@ -49,13 +51,30 @@ pub fn resolve(store: &Store, word: &str, architecture: Option<&Architecture>) -
     Ok(named)
 }
 
+/// Finds the template that a name stands for, `NAME` or `NAME/ARCH`: one with a history, or with tags alone.
+pub fn find_template(store: &Store, name: &str, architecture: Option<&Architecture>) -> Result<Template> {
+    let search = Search::new(store, architecture)?;
+    match search.find_template(name)? {
+        Some((template, _)) => Ok(template.clone()),
+        None => search.not_found(name, name),
+    }
+}
+
 struct Search<'a> {
     store: &'a Store,
     architecture: Option<&'a Architecture>,
-    templates: Vec<(Template, Sha256)>,
+    /// Each with its newest commit; none where only tags are left of it.
+    templates: Vec<(Template, Option<Sha256>)>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(store: &'a Store, architecture: Option<&'a Architecture>) -> Result<Self> {
+        let tagged = tags(store)?.into_iter().map(|(template, ..)| (template, None));
+        let with_history = templates(store)?.into_iter().map(|(template, tip)| (template, Some(tip)));
+        let all: BTreeMap<Template, Option<Sha256>> = tagged.chain(with_history).collect();
+        Ok(Self { store, architecture, templates: all.into_iter().collect() })
+    }
+
     fn find(&self, word: &str) -> Result<Named> {
         if let Ok(commit) = word.parse::<Sha256>() {
             if !self.store.has_commit(commit) {
@@ -68,9 +87,13 @@ impl Search<'_> {
         }
         let (name, version) = word.split_once('@').map_or((word, None), |(name, version)| (name, Some(version)));
         if let Some((template, tip)) = self.find_template(name)? {
-            let commit = match version {
-                Some(version) => self.find_version(template, *tip, version)?,
-                None => *tip,
+            let commit = match (version, tip) {
+                (Some(version), _) => self.find_version(template, *tip, version)?,
+                (None, Some(tip)) => *tip,
+                (None, None) => {
+                    return Err(anyhow!("{} has no history any more, only tags", template.ref_name()))
+                        .hint(|| format!("compose tag {name} lists them"));
+                }
             };
             return Ok(Named { commit, template: Some(template.clone()) });
         }
@@ -107,7 +130,7 @@ impl Search<'_> {
         }
     }
 
-    fn find_template(&self, word: &str) -> Result<Option<&(Template, Sha256)>> {
+    fn find_template(&self, word: &str) -> Result<Option<&(Template, Option<Sha256>)>> {
         let word = word.strip_prefix(TEMPLATES).and_then(|word| word.strip_prefix('/')).unwrap_or(word);
         let (name, wanted) = match word.split_once('/') {
             Some((name, architecture)) => (name, architecture.parse::<Architecture>().ok()),
@@ -134,8 +157,8 @@ impl Search<'_> {
         }
     }
 
-    fn find_version(&self, template: &Template, tip: Sha256, word: &str) -> Result<Sha256> {
-        let history = log(self.store, tip)?;
+    fn find_version(&self, template: &Template, tip: Option<Sha256>, word: &str) -> Result<Sha256> {
+        let history = tip.map_or_else(|| Ok(Vec::new()), |tip| log(self.store, tip))?;
         let version =
             history.iter().find(|(_, stored)| stored.version.as_deref() == Some(word)).map(|(commit, _)| *commit);
         let tags = tags(self.store)?;

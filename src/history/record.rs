@@ -107,6 +107,31 @@ pub fn delete_tag(store: &Store, template: &Template, tag: &Version) -> Result<S
     Ok(commit)
 }
 
+/// What [`forget`] took away.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Forgotten {
+    /// How many commits the history had.
+    pub commits: usize,
+    /// The tags that were deleted.
+    pub deleted: Vec<String>,
+    /// The tags that stay, with all that they name.
+    pub kept: Vec<String>,
+}
+
+/// Takes a template's history away, and its tags where that is asked for. What nothing else needs of it is garbage then.
+pub fn forget(store: &Store, template: &Template, with_tags: bool) -> Result<Forgotten> {
+    let _held = store.hold_histories()?;
+    let tip = template.tip(store)?;
+    let own = tags(store)?.into_iter().filter(|(whose, ..)| whose == template).map(|(_, tag, _)| tag);
+    let (deleted, kept) = own.partition(|_| with_tags);
+    let forgotten =
+        Forgotten { commits: tip.map_or(Ok(0), |tip| log(store, tip).map(|log| log.len()))?, deleted, kept };
+    let tags = forgotten.deleted.iter().map(|tag| template.tag_ref(tag));
+    let refs: Vec<_> = tip.map(|_| template.ref_name()).into_iter().chain(tags).map(|name| (name, None)).collect();
+    store.change_refs(&refs)?;
+    Ok(forgotten)
+}
+
 /// That a commit was made for a template.
 fn check_belongs(template: &Template, commit: Sha256, stored: &StoredCommit) -> Result<()> {
     if !stored.metadata.contains_key(LOCK) {

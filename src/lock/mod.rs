@@ -95,6 +95,12 @@ pub struct Package {
     pub recommends: Vec<String>,
 }
 
+/// What locks of every format have.
+#[derive(Deserialize)]
+struct Head {
+    version: u32,
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -133,20 +139,24 @@ impl Lock {
 
     /// Reads a lock's text; `origin` names it in errors.
     pub fn parse(text: &str, origin: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Head {
-            version: u32,
-        }
         let broken = || format!("{} is not a lock", origin.display());
-        let head: Head = serde_yaml::from_str(text).with_context(broken)?;
-        if head.version != VERSION {
-            bail!(
-                "{} has lock format {}, expected {VERSION}: it was written by another version of compose",
-                origin.display(),
-                head.version
-            );
+        let other = |version: u32| {
+            anyhow!(
+                "{} has lock format {version}, expected {VERSION}: it was written by another version of compose",
+                origin.display()
+            )
+        };
+        // Big locks take long to read: the version alone only where that says why the whole cannot be read.
+        let lock: Self = match serde_yaml::from_str(text) {
+            Ok(lock) => lock,
+            Err(error) => match serde_yaml::from_str(text) {
+                Ok(Head { version }) if version != VERSION => return Err(other(version)),
+                _ => return Err(error).with_context(broken),
+            },
+        };
+        if lock.version != VERSION {
+            return Err(other(lock.version));
         }
-        let lock: Self = serde_yaml::from_str(text).with_context(broken)?;
         lock.check().with_context(broken)?;
         Ok(lock)
     }

@@ -80,6 +80,14 @@ impl Format {
         }
     }
 
+    /// Names of the control files by which a package acts on a system in all of its life there: its scripts, and what makes
+    /// them run.
+    pub fn all_scripts(self) -> &'static [&'static str] {
+        match self {
+            Self::Deb => deb::install::ALL_SCRIPTS,
+        }
+    }
+
     /// What is special in installing these packages together.
     pub fn installation(self, packages: Vec<Unpacked>) -> Result<Box<dyn Installation>> {
         match self {

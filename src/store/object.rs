@@ -107,10 +107,13 @@ impl ObjectReader {
         path(&self.objects, object, "file")
     }
 
-    /// The whole content of a regular file object.
+    /// The whole content of a regular file object. A symbolic link, which could lead out of the store, is an error.
     pub fn read(&self, object: Sha256) -> Result<Vec<u8>> {
-        let path = self.path(object);
-        fs::read(&path).with_context(|| format!("cannot read the object {}", path.display()))
+        let read = || {
+            let mut bytes = Vec::new();
+            self.open(object)?.read_to_end(&mut bytes).map(|_| bytes)
+        };
+        read().with_context(|| format!("cannot read the object {}", self.path(object).display()))
     }
 
     /// What the file system says of an object.

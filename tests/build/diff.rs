@@ -22,9 +22,23 @@ fn eels(version: &str, more: &str) -> Deb {
         .file("usr/share/eels/version", version)
         .file("usr/share/eels/same", "same")
         .file("usr/share/eels/packed.gz", packed(version))
+        .file("usr/share/eels/packed.tar", archived(version))
+        .file("usr/lib/eels/program", program(version))
         .file("etc/eels.conf", format!("version {version}\n"))
+        .file(
+            "usr/lib/systemd/system/eels.socket",
+            format!("[Socket]\nListenStream={version}\n[Install]\nWantedBy=sockets.target\n"),
+        )
+        .file("usr/lib/systemd/system-preset/10-eels.preset", format!("{} eels.*\n", preset(version)))
         .conffiles(&["/etc/eels.conf"])
         .script("postinst", &postinst)
+        .script("prerm", &format!("#!/bin/sh\nset -e\n# {version}\nrm -f /var/lib/eels/state\n"))
+        .triggers(&format!("activate-noawait eels-{version}\n"))
+}
+
+/// What the package's presets say of its units.
+fn preset(version: &str) -> &'static str {
+    if version == "1.0" { "disable" } else { "enable" }
 }
 
 /// A package whose trigger counts the files of eels.
@@ -42,6 +56,21 @@ fn packed(version: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(format!("packed {version}\n").as_bytes()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A tar archive with one file.
+fn archived(version: &str) -> Vec<u8> {
+    let (mut archive, mut header, text) =
+        (tar::Builder::new(Vec::new()), tar::Header::new_gnu(), format!("in {version}\n"));
+    header.set_size(text.len() as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, "inner/text", text.as_bytes()).unwrap();
+    archive.into_inner().unwrap()
+}
+
+/// One of two programs of the host.
+fn program(version: &str) -> Vec<u8> {
+    fs::read(if version == "1.0" { "/usr/bin/true" } else { "/usr/bin/false" }).unwrap()
 }
 
 fn build(scene: &Scene) -> String {
@@ -108,8 +137,17 @@ fn every_path_is_explained_and_tampering_is_found() {
     assert!(!why.contains_key("/usr/share/eels/same"));
     let alerts = comparison["alerts"].as_array().unwrap();
     assert!(alerts.iter().any(|alert| alert["kind"] == "user-with-shell" && alert["what"] == "elver"), "{alerts:?}");
-    let scripts = &comparison["tree"]["scripts"];
-    assert_eq!((&scripts[0]["package"], &scripts[0]["change"]), (&"eels".into(), &"changed".into()));
+    let tree = &comparison["tree"];
+    let scripts = tree["scripts"].as_array().unwrap().iter();
+    let scripts: Vec<_> = scripts.map(|s| (s["package"].as_str().unwrap(), s["script"].as_str().unwrap())).collect();
+    assert_eq!(scripts, [("eels", "postinst"), ("eels", "prerm"), ("eels", "triggers")]);
+    assert_eq!(tree["sockets"][0]["new"], serde_json::json!(["ListenStream=2.0"]));
+    let preset = &tree["presets"][0];
+    assert_eq!(
+        (&preset["unit"], &preset["old"], &preset["new"]),
+        (&"eels.socket".into(), &"disable".into(), &"enable".into())
+    );
+    assert!(alerts.iter().any(|alert| alert["kind"] == "enabled-unit" && alert["what"] == "eels.socket"), "{alerts:?}");
 
     // The record is a function of lock and manifest: of a build whose scripts ran before as of one from nothing.
     let fresh = scene.with_empty_store();
@@ -124,9 +162,27 @@ fn every_path_is_explained_and_tampering_is_found() {
     let shown = diff(&scene, &[&old, &new, "--files", "/etc/eels.conf"]);
     let lines = "@@ -1 +1 @@\n-version 1.0\n+version 2.0\n";
     assert!(shown.code == Some(1) && shown.stdout.ends_with(lines), "{}", shown.stdout);
+    let locks = ["old.lock", "locks/required.amd64.lock"];
+    fixture::write(&scene.path(locks[0]), &run(&mut scene.compose(["show", &old, "--lock"])).result());
+    for sides in [[old.as_str(), &new], locks] {
+        let shown = diff(&scene, &[sides[0], sides[1], "--scripts", "eels"]);
+        assert!(shown.code == Some(1) && shown.stdout.contains("\n-# 1.0\n+# 2.0\n"), "{}", shown.stdout);
+        assert!(
+            shown.stdout.starts_with("--- postinst of eels  ") && shown.stdout.contains("\n+++ triggers of eels  ")
+        );
+    }
+    assert_eq!(diff(&scene, &[&old, &new, "--scripts", "counter"]).code, Some(0));
+    let unknown = diff(&scene, &[&old, &new, "--scripts", "eel"]);
+    assert_eq!(unknown.stderr, "error: neither lock has a package eel\nhint: is it eels?\n");
     if needs(needs::host_program("diffoscope", "--version")).is_some() {
-        let shown = diff(&scene, &[&old, &new, "--files", "usr/share/eels/packed.gz"]);
-        assert!(shown.stdout.contains("\n│ -packed 1.0\n│ +packed 2.0\n"), "{}", shown.stdout);
+        for (path, words) in [
+            ("usr/share/eels/packed.gz", "\n│ -packed 1.0\n│ +packed 2.0\n"),
+            ("usr/share/eels/packed.tar", "\n│ -in 1.0\n│ +in 2.0\n"),
+            ("usr/lib/eels/program", "readelf"),
+        ] {
+            let shown = diff(&scene, &[&old, &new, "--files", path]);
+            assert!(shown.code == Some(1) && shown.stdout.contains(words), "{}", shown.stdout);
+        }
     }
 
     let Some(()) = needs(needs::root()) else { return };

@@ -11,23 +11,15 @@ use compose::artifact::Artifact;
 use compose::digest::Sha256;
 use compose::durable;
 use compose::finalize::{self, Request};
-use compose::lock::{self, Lock};
+use compose::lock::Lock;
 use compose::manifest::{self, OutputFormat};
-use compose::package::Format;
 use compose::progress::Silent;
 use compose::sandbox::Program;
 use compose::store::{Attributes, Content, Directory, Extras, NewCommit, Node, Store, Tree, Xattrs};
 
+use crate::support::lock::{MANIFEST, lock_of};
 use crate::support::needs::{needs, root};
 use crate::support::program::{Outcome, PROGRAM, run};
-
-const MANIFEST: &str = "\
-name: small
-format: deb
-architectures: [amd64]
-archives:
-- {id: own, suites: [own], components: [main], trusted: true}
-";
 
 const DATE: &str = "2026-11-14T09:12:44Z";
 /// [`DATE`] in seconds since 1970.
@@ -162,17 +154,7 @@ impl Drop for Mount {
 }
 
 fn lock() -> Lock {
-    Lock {
-        version: lock::VERSION,
-        manifest: "small".to_owned(),
-        manifest_sha256: Sha256::of(b""),
-        format: Format::Deb,
-        architecture: "amd64".parse().unwrap(),
-        date: DATE.parse().unwrap(),
-        packages: Vec::new(),
-        tools: Vec::new(),
-        interpreters: Vec::new(),
-    }
+    Lock { manifest_sha256: Sha256::of(b""), date: DATE.parse().unwrap(), ..lock_of("small", Vec::new()) }
 }
 
 /// A program for the administrator.

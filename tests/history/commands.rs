@@ -116,3 +116,37 @@ fn tags_are_moved_only_on_purpose() {
     scene.compose(["tag", "m", "--delete", "good"]).result();
     assert_eq!(scene.compose(["tag", "m"]).result(), "");
 }
+
+#[test]
+fn a_forgotten_history_leaves_what_has_tags() {
+    let Some((scene, [first, second, third, newest])) = Scene::with_history() else { return };
+    let forgotten = scene.compose(["forget", "m"]);
+    let lines = [
+        "template/m/amd64 is forgotten: 4 commits",
+        "kept, with what they name: good",
+        "compose store gc frees what nothing else needs",
+    ];
+    assert_eq!((forgotten.code, forgotten.stderr), (Some(0), lines.join("\n") + "\n"));
+    let freed = scene.compose(["store", "gc"]).result();
+    assert!(freed.lines().any(|line| line == "refs of package: 2"), "a 1 and b 2 are in no other lock:\n{freed}");
+    let has = [first, second, third, newest].map(|commit| scene.store().has_commit(commit));
+    assert_eq!(has, [false, true, false, false]);
+    scene.verify();
+
+    let log = scene.compose(["log", "m"]);
+    let error = "error: template/m/amd64 has no history any more, only tags\nhint: compose tag m lists them\n";
+    assert_eq!((log.code, log.stderr.as_str()), (Some(2), error));
+    assert_eq!(scene.compose(["tag", "m"]).result(), format!("{second}  tag/m/amd64/good\n"));
+    assert!(scene.compose(["show", "m@good"]).result().starts_with(&format!("commit {second}\n")));
+    // A tag is enough to begin again.
+    scene.compose(["rollback", "m", "good"]).result();
+    assert!(scene.compose(["log", "m"]).result().contains(&format!("restored: {second}\n")));
+
+    let forgotten = scene.compose(["forget", "m", "--tags"]);
+    assert!(forgotten.stderr.contains(": 1 commit\ndeleted 1 tag: good\n"), "{}", forgotten.stderr);
+    scene.compose(["store", "gc"]).result();
+    assert!(["package", "template", "tag"].iter().all(|kind| scene.refs(kind).is_empty()));
+    let unknown = scene.compose(["forget", "m"]);
+    assert!(unknown.stderr.ends_with("\nhint: compose store ls lists what there is\n"), "{}", unknown.stderr);
+    scene.verify();
+}

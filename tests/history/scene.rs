@@ -9,14 +9,14 @@ use std::process::Command;
 use compose::digest::Sha256;
 use compose::durable;
 use compose::history::{self, Recorded, Template};
-use compose::lock::{self, Lock, Package};
-use compose::package::Format;
+use compose::lock::{Lock, Package};
 use compose::progress::Silent;
 use compose::store::{self, NewCommit, Store};
 use compose::{assemble, fetch, import};
 
 use crate::support::archive::at;
 use crate::support::deb::Deb;
+use crate::support::lock::{lock_of, locked_file};
 use crate::support::needs::{needs, root};
 use crate::support::program::{Outcome, compose, run};
 
@@ -87,34 +87,11 @@ impl Scene {
     pub fn lock(&self, packages: &[(&str, &str)], date: &str) -> Lock {
         let locked = packages.iter().map(|(name, version)| {
             let bytes = deb(name, version).build();
-            let sha256 = Sha256::of(&bytes);
-            durable::write(&fetch::file_path(&self.path("store"), &sha256), &bytes).unwrap();
-            Package {
-                name: (*name).to_owned(),
-                architecture: "amd64".to_owned(),
-                version: (*version).to_owned(),
-                archive: "own/own/main".to_owned(),
-                path: format!("{name}_{version}.deb"),
-                size: bytes.len() as u64,
-                sha256,
-                source: None,
-                installed_size: 0,
-                asked: None,
-                depends: Vec::new(),
-                recommends: Vec::new(),
-            }
+            let package = Package { archive: "own/own/main".to_owned(), ..locked_file(name, version, &bytes) };
+            durable::write(&fetch::file_path(&self.path("store"), &package.sha256), &bytes).unwrap();
+            package
         });
-        Lock {
-            version: lock::VERSION,
-            manifest: "m".to_owned(),
-            manifest_sha256: Sha256::of(b"m"),
-            format: Format::Deb,
-            architecture: "amd64".parse().unwrap(),
-            date: at(date),
-            packages: locked.collect(),
-            tools: Vec::new(),
-            interpreters: Vec::new(),
-        }
+        Lock { date: at(date), ..lock_of("m", locked.collect()) }
     }
 
     /// Builds the template of these packages, but for scripts.

@@ -10,6 +10,7 @@ use compose::package::{Format, Record};
 use compose::progress::Silent;
 use compose::store::Store;
 
+use super::lock::locked_file;
 use super::needs::{needs, root};
 
 /// A store of its own, and the package files that are imported into it.
@@ -39,22 +40,9 @@ impl Fixture {
 
     /// Puts a package's file where the importer finds it; gives its entry in a lock.
     pub fn add(&self, name: &str, bytes: &[u8]) -> Package {
-        let sha256 = Sha256::of(bytes);
-        durable::write(&self.file(sha256), bytes).unwrap();
-        Package {
-            name: name.to_owned(),
-            architecture: "amd64".to_owned(),
-            version: "1".to_owned(),
-            archive: "test/suite/main".to_owned(),
-            path: format!("pool/{name}.deb"),
-            size: bytes.len() as u64,
-            sha256,
-            source: None,
-            installed_size: 0,
-            asked: None,
-            depends: Vec::new(),
-            recommends: Vec::new(),
-        }
+        let package = locked_file(name, "1", bytes);
+        durable::write(&self.file(package.sha256), bytes).unwrap();
+        package
     }
 
     pub fn import(&self, packages: &[&Package]) -> anyhow::Result<Commits> {

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod deb;
 pub mod fixture;
 pub mod http_server;
+pub mod lock;
 pub mod needs;
 pub mod program;
 pub mod rpm;

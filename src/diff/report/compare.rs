@@ -63,9 +63,15 @@ impl Key {
 
 /// The changes of one list of one lock, gathered by source package.
 fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[Package]) -> Result<Vec<SourceChange>> {
-    let (chains_before, chains_now) = (Chains::new(old, place.section)?, Chains::new(new, place.section)?);
+    let changed = changes(format, old, new);
+    // Only what comes or goes has a reason.
+    let chains = |kind: Kind, list| -> Result<Option<Chains<'_>>> {
+        let is_needed = changed.iter().any(|change| change.kind == kind);
+        is_needed.then(|| Chains::new(list, place.section)).transpose()
+    };
+    let (chains_before, chains_now) = (chains(Kind::Removed, old)?, chains(Kind::Added, new)?);
     let mut gathered: BTreeMap<(Kind, &str, &str), SourceChange> = BTreeMap::new();
-    for Change { kind, old: before, new: now } in changes(format, old, new) {
+    for &Change { kind, old: before, new: now } in &changed {
         let Some(package) = now.or(before) else { continue };
         let source = package.source.as_deref().unwrap_or(&package.name);
         let change = gathered.entry((kind, source, &package.archive)).or_insert_with(|| SourceChange {
@@ -79,8 +85,8 @@ fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[P
             changelog: None,
         });
         let why = match kind {
-            Kind::Added => Some(chains_now.arrived(package)),
-            Kind::Removed => Some(chains_before.left(package, new)),
+            Kind::Added => chains_now.as_ref().map(|chains| chains.arrived(package)),
+            Kind::Removed => chains_before.as_ref().map(|chains| chains.left(package, new)),
             _ => None,
         };
         change.packages.push(PackageChange {

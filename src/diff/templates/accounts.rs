@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Change;
-use crate::diff::tree::{Difference, Side, find_leaf};
+use crate::diff::tree::{Difference, Side, read_file};
 use crate::package::printable;
 
 /// A user or group that differs.
@@ -45,10 +45,7 @@ fn compare(sides: &[Side; 2], differences: &[Difference], path: &str) -> Result<
         return Ok(Vec::new());
     }
     let read = |side: &Side| -> Result<BTreeMap<String, String>> {
-        match find_leaf(side, path)? {
-            Some(leaf) => Ok(lines(&String::from_utf8_lossy(&side.reader.read(leaf)?))),
-            None => Ok(BTreeMap::new()),
-        }
+        Ok(lines(&String::from_utf8_lossy(&read_file(side, path)?.unwrap_or_default())))
     };
     Ok(changes(&read(&sides[0])?, &read(&sides[1])?, path == PASSWD))
 }

@@ -92,12 +92,15 @@ pub(super) fn find(comparison: &Comparison) -> Vec<Alert> {
         for user in tree.users.iter().filter(|user| user.gains_shell) {
             put(AlertKind::UserWithShell, &user.name, user.new.clone().unwrap_or_default());
         }
-        let mut units: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut units: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for unit in tree.units.iter().filter(|unit| unit.change == Change::Added) {
-            units.entry(&unit.unit).or_default().extend(unit.wanted_by.as_deref());
+            units.entry(unit.name()).or_default().extend(unit.wanted_by.as_deref());
         }
         for (unit, by) in units.into_iter().filter(|(_, by)| !by.is_empty()) {
-            put(AlertKind::EnabledUnit, unit, format!("started by {}", by.join(", ")));
+            put(AlertKind::EnabledUnit, &unit, format!("started by {}", by.join(", ")));
+        }
+        for preset in tree.presets.iter().filter(|preset| preset.new == "enable") {
+            put(AlertKind::EnabledUnit, &preset.name(), format!("by presets, at first boot: {}", preset.details()));
         }
     }
     gather_keys(&mut alerts);

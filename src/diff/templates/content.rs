@@ -18,6 +18,8 @@ use crate::store::{ObjectReader, Store};
 
 /// The host's program that knows many kinds of files.
 const DIFFOSCOPE: &str = "/usr/bin/diffoscope";
+/// What is said where the host does not have it.
+const WITHOUT: &str = "diffoscope, where it is installed, tells what is inside: apt install diffoscope-minimal";
 /// How long it may take.
 const TIME: Duration = Duration::from_secs(120);
 /// The most lines that are told of a file.
@@ -28,44 +30,68 @@ const TEXT: u64 = 8 << 20;
 /// What differs in the file or link at a path of two commits, as text; empty when its content is the same. `program`
 /// starts sandboxes. Errors when neither commit has a file there.
 pub fn show(store: &Store, commits: [Sha256; 2], path: &str, program: &Program) -> Result<String> {
-    let name = path.trim_start_matches('/');
     let find = |commit| -> Result<Option<Sha256>> {
-        find_leaf(&Side { reader: store.reader(), tree: store.find_tree(commit)? }, name)
+        let side = Side { reader: store.reader(), tree: store.find_tree(commit)? };
+        find_leaf(&side, path.trim_start_matches('/'))
     };
     let leaves = [find(commits[0])?, find(commits[1])?];
-    let shown = printable(path);
     if leaves == [None, None] {
-        return Err(anyhow!("neither tree has a file or link at {shown}"));
+        return Err(anyhow!("neither tree has a file or link at {}", printable(path)));
+    }
+    compare(store, leaves, path, program)
+}
+
+/// What differs in two objects of the store, which are called so; empty when they are the same.
+pub(super) fn compare(store: &Store, leaves: [Option<Sha256>; 2], name: &str, program: &Program) -> Result<String> {
+    if leaves[0] == leaves[1] {
+        return Ok(String::new());
     }
     let reader = store.reader();
+    let shown = printable(name);
     let mut text = String::new();
     for (sign, leaf) in ["---", "+++"].into_iter().zip(leaves) {
         let _ =
             writeln!(text, "{sign} {}", leaf.map_or(Ok("nothing".to_owned()), |leaf| describe(&reader, leaf, &shown))?);
     }
-    let contents = [content(&reader, leaves[0])?, content(&reader, leaves[1])?];
-    if let [Some(old), Some(new)] = &contents {
-        if old == new {
-            return Ok(if leaves[0] == leaves[1] { String::new() } else { text });
-        }
-        let diff = similar::TextDiff::from_lines(old.as_str(), new.as_str());
-        let lines = diff.unified_diff().context_radius(3).to_string();
-        push_lines(&mut text, lines.lines());
-        return Ok(text);
-    }
-    let [Some(old), Some(new)] = leaves else { return Ok(text) };
-    let Some(first) = bytes::first_difference(&reader.path(old), &reader.path(new))? else { return Ok(text) };
-    if Path::new(DIFFOSCOPE).exists() {
-        match look_inside(store, program, [&reader.path(old), &reader.path(new)], name) {
-            Ok(lines) => {
-                push_lines(&mut text, lines.iter().map(String::as_str));
-                return Ok(text);
+    match [content(&reader, leaves[0])?, content(&reader, leaves[1])?] {
+        [Some(Shown::Binary), Some(Shown::Binary)] => {
+            let paths = [leaves[0].map(|leaf| reader.path(leaf)), leaves[1].map(|leaf| reader.path(leaf))];
+            if let [Some(old), Some(new)] = &paths {
+                push_binary(&mut text, store, program, [old, new], name)?;
             }
-            Err(error) => drop(writeln!(text, "diffoscope could not tell: {}", printable(&error.to_string()))),
+        }
+        contents => {
+            if matches!(contents, [Some(Shown::Binary), Some(_)] | [Some(_), Some(Shown::Binary)]) {
+                let _ = writeln!(text, "one of them is binary");
+            }
+            let [old, new] = contents.map(|content| match content {
+                Some(Shown::Text(text)) => text,
+                _ => String::new(),
+            });
+            let diff = similar::TextDiff::from_lines(old.as_str(), new.as_str());
+            let lines = diff.unified_diff().context_radius(3).to_string();
+            push_lines(&mut text, lines.lines());
         }
     }
-    push_bytes(&mut text, &first);
     Ok(text)
+}
+
+/// What two binary files differ in, as diffoscope tells it; else the first bytes that do, and what they are.
+fn push_binary(text: &mut String, store: &Store, program: &Program, files: [&PathBuf; 2], name: &str) -> Result<()> {
+    let Some(first) = bytes::first_difference(files[0], files[1])? else { return Ok(()) };
+    if !Path::new(DIFFOSCOPE).exists() {
+        push_bytes(text, &first);
+        let _ = writeln!(text, "{WITHOUT}");
+        return Ok(());
+    }
+    match look_inside(store, program, files, name) {
+        Ok(lines) => push_lines(text, lines.iter().map(String::as_str)),
+        Err(error) => {
+            let _ = writeln!(text, "diffoscope could not tell: {}", printable(&error.to_string()));
+            push_bytes(text, &first);
+        }
+    }
+    Ok(())
 }
 
 fn push_lines<'a>(text: &mut String, lines: impl Iterator<Item = &'a str>) {
@@ -96,19 +122,28 @@ fn describe(reader: &ObjectReader, leaf: Sha256, path: &str) -> Result<String> {
     Ok(format!("{path}  {kind}, mode {mode:04o}, owner {uid}:{gid}"))
 }
 
-/// A file's text or a link's target; nothing has none; no text where it is binary or too large.
-fn content(reader: &ObjectReader, leaf: Option<Sha256>) -> Result<Option<String>> {
-    let Some(leaf) = leaf else { return Ok(Some(String::new())) };
+/// What people see of an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Shown {
+    /// Lines, of which a link has one: its target.
+    Text(String),
+    /// A file that is no text, or too large for one.
+    Binary,
+}
+
+fn content(reader: &ObjectReader, leaf: Option<Sha256>) -> Result<Option<Shown>> {
+    let Some(leaf) = leaf else { return Ok(None) };
     let path = reader.path(leaf);
     let metadata = fs::symlink_metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
     if metadata.is_symlink() {
-        return Ok(Some(format!("{}\n", fs::read_link(&path)?.to_string_lossy())));
+        return Ok(Some(Shown::Text(format!("{}\n", fs::read_link(&path)?.to_string_lossy()))));
     }
     if metadata.len() > TEXT {
-        return Ok(None);
+        return Ok(Some(Shown::Binary));
     }
     let bytes = reader.read(leaf)?;
-    Ok(if bytes.contains(&0) { None } else { String::from_utf8(bytes).ok() })
+    let text = if bytes.contains(&0) { None } else { String::from_utf8(bytes).ok() };
+    Ok(Some(text.map_or(Shown::Binary, Shown::Text)))
 }
 
 /// What tells programs where libraries are (ldconfig(8)).
@@ -166,4 +201,23 @@ fn look_inside(store: &Store, program: &Program, files: [&PathBuf; 2], name: &st
     let mut lines = Vec::new();
     sandbox::run(program, store.work(), &plan, &mut |line| lines.push(line.to_owned()))?;
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_numbers_and_characters() {
+        let mut text = String::new();
+        push_bytes(&mut text, &Bytes { offset: 18, first: b"\x7fELF".to_vec(), second: b"a".repeat(16) });
+        let spaces = " ".repeat(47 - 11);
+        let second = ["61"; 16].join(" ");
+        let lines = [
+            "the same up to byte 0x12, then".to_owned(),
+            format!("-7f 45 4c 46{spaces}  .ELF"),
+            format!("+{second}  aaaaaaaaaaaaaaaa"),
+        ];
+        assert_eq!(text, lines.join("\n") + "\n");
+    }
 }

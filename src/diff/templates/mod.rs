@@ -9,14 +9,15 @@ pub mod content;
 pub mod html;
 pub mod json;
 pub mod markdown;
+pub mod scripts;
 pub mod text;
 
 mod accounts;
 mod alerts;
 mod explain;
+mod modules;
 mod paths;
-mod scripts;
-mod units;
+mod systemd;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -32,9 +33,10 @@ use crate::store::{Store, StoredTree};
 
 pub use accounts::AccountChange;
 pub use alerts::{Alert, AlertKind};
+pub use modules::ModuleChange;
 pub use paths::{Change, PathChange, State};
 pub use scripts::ScriptChange;
-pub use units::{ModuleChange, SocketChange, UnitChange};
+pub use systemd::{PresetChange, SocketChange, UnitChange};
 
 /// What is compared: its name for people, and what is known of it.
 pub struct Subject {
@@ -110,7 +112,9 @@ pub struct Changes {
     pub groups: Vec<AccountChange>,
     /// Units that are started by others, from `.wants`, `.requires` and `.upholds` folders (systemd.unit(5)), and masked ones.
     pub units: Vec<UnitChange>,
-    /// Units that listen (systemd.socket(5)).
+    /// Units of which presets say something else (systemd.preset(5)).
+    pub presets: Vec<PresetChange>,
+    /// Units that listen on something else (systemd.socket(5)).
     pub sockets: Vec<SocketChange>,
     /// Kernel modules, summed up by the kernel's version.
     pub modules: Vec<ModuleChange>,
@@ -225,9 +229,10 @@ fn changes(store: &Store, commits: [Sha256; 2], locks: [Option<&Lock>; 2], notes
         scripts: scripts::compare(store, locks)?,
         users: accounts::users(&sides, &differences)?,
         groups: accounts::groups(&sides, &differences)?,
-        units: units::enabled(&paths),
-        sockets: units::sockets(&sides, &paths)?,
-        modules: units::modules(&paths),
+        units: systemd::units(&paths),
+        presets: systemd::presets(&sides, &differences)?,
+        sockets: systemd::sockets(&sides, &paths)?,
+        modules: modules::modules(&paths),
         paths,
     })
 }

@@ -96,7 +96,13 @@ fn push_tree(text: &mut String, tree: &Changes, paint: Paint) {
             }
         }
     };
-    let scripts = tree.scripts.iter().map(|s| (s.change, format!("{} of {}", s.script, s.package)));
+    let names: Vec<_> = tree.scripts.iter().map(|s| format!("{} of {}", s.script, s.package)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let scripts = tree
+        .scripts
+        .iter()
+        .zip(names)
+        .map(|(s, name)| (s.change, format!("{name:width$}  {}", s.details()).trim_end().to_owned()));
     list(text, "maintainer scripts", scripts.collect());
     for (title, accounts) in [("users", &tree.users), ("groups", &tree.groups)] {
         let line = |old: &Option<String>, new: &Option<String>| match (old, new) {
@@ -107,13 +113,12 @@ fn push_tree(text: &mut String, tree: &Changes, paint: Paint) {
     }
     let units = tree.units.iter().map(|unit| {
         let how = unit.wanted_by.as_ref().map_or("masked".to_owned(), |by| format!("started by {by}"));
-        (unit.change, format!("{}, {how}", unit.unit))
+        (unit.change, format!("{}, {how}", unit.name()))
     });
     list(text, "enabled and masked units", units.collect());
-    let sockets = tree.sockets.iter().map(|socket| {
-        let lines = if socket.new.is_empty() { &socket.old } else { &socket.new };
-        (socket.change, format!("{}: {}", socket.unit, lines.join(", ")))
-    });
+    let presets = tree.presets.iter().map(|p| (Change::Changed, format!("{}: {}", p.name(), p.details())));
+    list(text, "presets of units", presets.collect());
+    let sockets = tree.sockets.iter().map(|socket| (socket.change, format!("{}: {}", socket.name(), socket.details())));
     list(text, "units that listen", sockets.collect());
     let modules = tree.modules.iter().map(|m| {
         (Change::Changed, format!("{}: {} added, {} removed, {} changed", m.kernel, m.added, m.removed, m.changed))

@@ -25,6 +25,9 @@ pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "preinst", "trigger
 /// See [`crate::package::Format::scripts`].
 pub const SCRIPTS: &[&str] = &["config", "preinst", "postinst"];
 
+/// See [`crate::package::Format::all_scripts`]: Debian Policy 6.1, debconf-devel(7), deb-triggers(5).
+pub const ALL_SCRIPTS: &[&str] = &["config", "preinst", "postinst", "prerm", "postrm", "triggers"];
+
 /// The top-level directories that merged-/usr systems make links (`UsrMerge` in Debian's wiki, and the `merged-usr` hook of
 /// mmdebstrap for those beyond bin, sbin and lib).
 fn usr_links(architecture: &str) -> &'static [&'static str] {

@@ -92,9 +92,10 @@ pub(super) fn system(comparison: &Comparison) -> String {
     let scripts = tree.scripts.iter().map(|script| {
         let lines = match script.lines.as_slice() {
             [] => String::new(),
-            lines => format!("<pre>{}</pre>", escape(&lines.join("\n"))),
+            lines => format!("<details><summary>lines</summary><pre>{}</pre></details>", escape(&lines.join("\n"))),
         };
-        item(script.change, &format!("{} of {}{lines}", code(&script.script), code(&script.package)))
+        let (what, whose) = (code(&script.script), code(&script.package));
+        item(script.change, &format!("{what} of {whose} <span class=\"soft\">{}</span>{lines}", script.details()))
     });
     lists.push(("Maintainer scripts", scripts.collect()));
     for (title, accounts) in [("Users", &tree.users), ("Groups", &tree.groups)] {
@@ -106,13 +107,18 @@ pub(super) fn system(comparison: &Comparison) -> String {
     }
     let units = tree.units.iter().map(|unit| {
         let by = unit.wanted_by.as_deref().map_or("masked".to_owned(), |by| format!("started by {}", code(by)));
-        item(unit.change, &format!("{} {by}", code(&unit.unit)))
+        item(unit.change, &format!("{} {by}", code(&unit.name())))
     });
     lists.push(("Enabled and masked units", units.collect()));
-    let sockets = tree.sockets.iter().map(|socket| {
-        let lines = if socket.new.is_empty() { &socket.old } else { &socket.new };
-        item(socket.change, &format!("{} {}", code(&socket.unit), code(&lines.join(", "))))
-    });
+    let presets = tree
+        .presets
+        .iter()
+        .map(|preset| item(Change::Changed, &format!("{} {}", code(&preset.name()), escape(&preset.details()))));
+    lists.push(("Presets of units", presets.collect()));
+    let sockets = tree
+        .sockets
+        .iter()
+        .map(|socket| item(socket.change, &format!("{} {}", code(&socket.name()), code(&socket.details()))));
     lists.push(("Units that listen", sockets.collect()));
     let modules = tree.modules.iter().map(|module| {
         let counts = format!("{} added, {} removed, {} changed", module.added, module.removed, module.changed);

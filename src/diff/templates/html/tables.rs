@@ -20,15 +20,20 @@ const COLUMNS: &[(&str, &str)] = &[
 /// The packages that changed.
 pub(super) fn packages(comparison: &Comparison) -> String {
     let Some(report) = &comparison.packages else { return String::new() };
-    let rows: Vec<String> =
-        report.changes.iter().flat_map(|change| change.packages.iter().map(|package| row(change, package))).collect();
+    let mut changed: Vec<(&SourceChange, &PackageChange)> = Vec::new();
+    for change in &report.changes {
+        changed.extend(change.packages.iter().map(|package| (change, package)));
+    }
+    // As in the report, but by the name that is shown.
+    changed.sort_by_key(|(change, package)| (!change.security, change.kind, &package.name));
+    let rows: Vec<String> = changed.into_iter().map(|(change, package)| row(change, package)).collect();
     if rows.is_empty() {
         return String::new();
     }
     let mut html = format!(
         "<section aria-labelledby=\"packages\">\n<header><h2 id=\"packages\">Packages<span class=\"count\">{}</span></h2>\n\
          <div class=\"filter\"><label>Filter <input type=\"search\" data-filters=\"package-table\"></label><span \
-         role=\"status\"></span></div></header>\n<div class=\"scroll\"><table class=\"stack\" id=\"package-table\"><thead><tr>",
+         role=\"status\"></span></div></header>\n<div class=\"scroll\"><table class=\"stack sortable\" id=\"package-table\"><thead><tr>",
         rows.len()
     );
     for (name, class) in COLUMNS {
