@@ -167,7 +167,7 @@ fn what_images_do_not_ship_is_made_at_the_first_boot() {
     let Some(()) = needs(needs::host_program("qemu-system-x86_64", "--version")) else { return };
     let Some(scene) = needs(fixture::cold()) else { return };
     fixture::write(&scene.path("manifests/server.yaml"), SERVER);
-    scene.update_lock("server");
+    scene.update_lock_for("server", &["--arch", "amd64"]);
     scene.build("server", &["--format", "root.img", "--format", "tar"]).result();
     let list = run(Command::new("tar").arg("-tf").arg(scene.output("server", "tar"))).result();
     let of = |part: &str| list.lines().filter(|path| path.contains(part)).collect::<Vec<_>>();

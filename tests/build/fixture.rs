@@ -149,11 +149,17 @@ impl Scene {
     /// `compose update-lock` of a manifest, with the indexes that are downloaded already, in a store apart: the one that
     /// the scene builds in has none, and what other scenes have seen of their archives is not known in it.
     pub fn update_lock(&self, name: &str) {
+        self.update_lock_for(name, &[]);
+    }
+
+    /// The same with options.
+    pub fn update_lock_for(&self, name: &str, options: &[&str]) {
         let store = self.path("indexes");
         if !store.exists() {
             link(&self.path("../../store/archives"), &store.join("archives"));
         }
-        run(compose(self.folder.path(), ["update-lock", &path_of(name)]).arg("--store").arg(store)).result();
+        let mut command = compose(self.folder.path(), ["update-lock", &path_of(name)]);
+        run(command.args(options).arg("--store").arg(store)).result();
     }
 
     /// Makes the small root ask for the last of these packages, which stand in an archive of their own.
