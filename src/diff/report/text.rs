@@ -3,9 +3,7 @@
 use std::fmt::Write as _;
 
 use super::size::{bytes, growth};
-use super::{
-    BeforeAndAfter, Changelog, FileChange, FileState, LockState, Naming, Place, Report, SourceChange,
-};
+use super::{BeforeAndAfter, Changelog, FileChange, FileState, LockState, Naming, Place, Report, SourceChange};
 use crate::diff::Kind;
 
 /// The report as text; empty when no package changed.
