@@ -146,6 +146,36 @@ fn every_kind_of_change_is_told() {
 }
 
 #[test]
+fn an_interpreter_that_moves_is_told_once_for_all_locks() {
+    let one = |architecture: &str, version: &str, machines: &[&str]| {
+        let mut lock = lock("a", &["words 1 arch=all asked=manifest"], &[]);
+        lock.architecture = architecture.parse().unwrap();
+        let of = |machine: &&str| package(&format!("qemu-user {version} source=qemu arch={machine}"));
+        lock.interpreters = machines.iter().map(of).collect();
+        lock
+    };
+    let old = [one("arm64", "1", &["amd64"]), one("riscv64", "1", &["amd64"])];
+    let new = [one("arm64", "2", &["amd64"]), one("riscv64", "2", &["amd64", "arm64"])];
+    let report = report::compare(old.iter().map(Some).zip(&new)).unwrap();
+    assert_eq!(
+        report::text::render(&report),
+        "\
+upgraded qemu 1 → 2 (debian/trixie/main)
+  qemu-user:amd64: download 1000 B (±0 B), installed 3.91 KiB (±0 B), in a.arm64 interpreters, a.riscv64 interpreters
+added qemu 2 (debian/trixie/main)
+  qemu-user:arm64: download 1000 B, installed 3.91 KiB, in a.riscv64 interpreters
+  why: needed on machines of its architecture
+total a.arm64 interpreters: 1 packages (+0), download 1000 B (±0 B), installed 3.91 KiB (±0 B)
+total a.riscv64 interpreters: 2 packages (+1), download 1.95 KiB (+1000 B), installed 7.81 KiB (+3.91 KiB)
+"
+    );
+    let markdown = report::markdown::render(&report);
+    assert!(markdown.contains("| `a.riscv64` interpreters | 2 (+1) | 1.95 KiB (+1000 B) |"), "{markdown}");
+    assert!(!markdown.contains("no package moves"), "{markdown}");
+    assert_valid(&report::json::render(&report).unwrap());
+}
+
+#[test]
 fn what_stands_in_several_locks_is_told_once() {
     let one = |manifest: &str, version: &str, architecture: &str| {
         let mut lock = lock(

@@ -129,8 +129,10 @@ fn add_changelogs(report: &mut Report, updates: &[Update], settings: &Settings) 
     let mut wanted = changelog::files(report);
     for update in updates {
         let locks = update.old.iter().chain([&update.new]);
-        let packages: BTreeSet<&Package> =
-            locks.flat_map(Lock::files).filter(|package| wanted.remove(&package.sha256)).collect();
+        let packages: BTreeSet<&Package> = locks
+            .flat_map(|lock| lock.files().into_iter().chain(&lock.interpreters))
+            .filter(|package| wanted.remove(&package.sha256))
+            .collect();
         let packages: Vec<&Package> = packages.into_iter().collect();
         if let Err(e) = fetch_files(&update.manifest, &packages, settings) {
             settings.terminal.warn(&format!("changelogs are missing: {e:#}"));

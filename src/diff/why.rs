@@ -41,6 +41,8 @@ pub enum By {
     Manifest,
     /// A program that shapes output bytes.
     Tools,
+    /// A machine of another kind, on which it runs the root's programs.
+    Interpreters,
     /// A dependency.
     Depends,
     /// A recommendation or suggestion.
@@ -76,7 +78,7 @@ pub struct Chains<'a> {
 }
 
 impl<'a> Chains<'a> {
-    /// Finds the chains of a lock's packages or tools.
+    /// Finds the chains of one of a lock's lists.
     pub fn new(list: &'a [Package], section: Section) -> Result<Self> {
         let graph = Graph::new(list)?;
         let by_node = graph.shortest_chains();
@@ -107,13 +109,20 @@ impl<'a> Chains<'a> {
     fn find(&self, wanted: &Package) -> Vec<(&'a Package, By)> {
         let is_wanted = |p: &Package| (&p.name, &p.architecture) == (&wanted.name, &wanted.architecture);
         let node = self.graph.nodes().find(|node| is_wanted(self.graph.package(*node)));
-        let Some(Chain { root, steps }) = node.and_then(|node| self.by_node.get(&node)) else { return Vec::new() };
-        let root = self.graph.package(*root);
-        let asked = match (self.section, root.asked) {
+        let Some(node) = node else { return Vec::new() };
+        let by = |root: &Package| match (self.section, root.asked) {
             (Section::Tools, _) => By::Tools,
+            (Section::Interpreters, _) => By::Interpreters,
             (Section::Root, Some(Asked::Base)) => By::Base,
             (Section::Root, _) => By::Manifest,
         };
+        if self.section == Section::Interpreters {
+            // Each stands by itself.
+            let package = self.graph.package(node);
+            return vec![(package, by(package))];
+        }
+        let Some(Chain { root, steps }) = self.by_node.get(&node) else { return Vec::new() };
+        let root = self.graph.package(*root);
         let step = |edge: &Edge| {
             let by = match edge.kind {
                 EdgeKind::Depends => By::Depends,
@@ -121,7 +130,7 @@ impl<'a> Chains<'a> {
             };
             (self.graph.package(edge.node), by)
         };
-        [(root, asked)].into_iter().chain(steps.iter().map(step)).collect()
+        [(root, by(root))].into_iter().chain(steps.iter().map(step)).collect()
     }
 }
 

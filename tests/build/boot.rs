@@ -18,6 +18,32 @@ fn it_boots() {
     }
 }
 
+/// What the shipped guests have in common, for another architecture than this machine's.
+const FOREIGN: &str = "\
+name: guest
+format: deb
+architectures: [arm64]
+archives:
+  - id: debian
+    suites: [trixie]
+    components: [main]
+    signed-by: keyrings/debian-archive-keyring.gpg
+include: [include/xen-guest.yaml]
+image: {partitions: false, size: fit}
+";
+
+#[test]
+fn a_guest_of_another_architecture_boots() {
+    let Some(()) = needs(needs::host_program("qemu-system-aarch64", "--version")) else { return };
+    let Some(scene) = needs(fixture::empty()) else { return };
+    fixture::write(&scene.path("manifests/guest.yaml"), FOREIGN);
+    scene.update_lock("guest");
+    scene.build("guest", &["--arch", "arm64"]).result();
+    let image = scene.path("out/guest.arm64.root.img");
+    let Some(said) = needs(boot("boot", &["--arch", "arm64"], &image)) else { return };
+    assert!(said.contains("\nboot: kernel ") && said.contains("-arm64\n"), "{said}");
+}
+
 /// As a template and as a guest of it.
 #[test]
 fn it_boots_on_xen() {
@@ -143,7 +169,7 @@ fn what_images_do_not_ship_is_made_at_the_first_boot() {
     let Some(()) = needs(needs::host_program("qemu-system-x86_64", "--version")) else { return };
     let Some(scene) = needs(fixture::cold()) else { return };
     fixture::write(&scene.path("manifests/server.yaml"), SERVER);
-    scene.update_lock("server");
+    scene.update_lock_for("server", &["--arch", "amd64"]);
     scene.build("server", &["--format", "root.img", "--format", "tar"]).result();
     let list = run(Command::new("tar").arg("-tf").arg(scene.output("server", "tar"))).result();
     let of = |part: &str| list.lines().filter(|path| path.contains(part)).collect::<Vec<_>>();

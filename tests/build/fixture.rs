@@ -63,7 +63,7 @@ pub struct Scene {
 /// The scene whose store has all downloaded packages and nothing else.
 fn prepare() -> Result<PathBuf, String> {
     if Architecture::host().is_none_or(|host| host.as_str() != "amd64") {
-        return Err("the shipped manifests are for amd64 only".to_owned());
+        return Err("the shipped manifests are built for amd64".to_owned());
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("build");
     for name in ["manifests", "locks", "scenes"] {
@@ -81,8 +81,9 @@ fn prepare() -> Result<PathBuf, String> {
     let store = ["--store", "store"];
     run(compose(&folder, ["store", "ls"]).args(store)).or_reason()?;
     let manifests = [&SHIPPED[..], &[REQUIRED]].concat().into_iter().map(path_of);
-    run(compose(&folder, ["update-lock"]).args(store).args(manifests.clone())).or_reason()?;
-    run(compose(&folder, ["fetch"]).args(store).args(manifests)).or_reason()?;
+    let own = ["--arch", "amd64"];
+    run(compose(&folder, ["update-lock"]).args(store).args(own).args(manifests.clone())).or_reason()?;
+    run(compose(&folder, ["fetch"]).args(store).args(own).args(manifests)).or_reason()?;
     Ok(folder)
 }
 
@@ -148,11 +149,17 @@ impl Scene {
     /// `compose update-lock` of a manifest, with the indexes that are downloaded already, in a store apart: the one that
     /// the scene builds in has none, and what other scenes have seen of their archives is not known in it.
     pub fn update_lock(&self, name: &str) {
+        self.update_lock_for(name, &[]);
+    }
+
+    /// The same with options.
+    pub fn update_lock_for(&self, name: &str, options: &[&str]) {
         let store = self.path("indexes");
         if !store.exists() {
             link(&self.path("../../store/archives"), &store.join("archives"));
         }
-        run(compose(self.folder.path(), ["update-lock", &path_of(name)]).arg("--store").arg(store)).result();
+        let mut command = compose(self.folder.path(), ["update-lock", &path_of(name)]);
+        run(command.args(options).arg("--store").arg(store)).result();
     }
 
     /// Makes the small root ask for the last of these packages, which stand in an archive of their own.

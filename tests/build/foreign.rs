@@ -4,9 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use compose::arch::Architecture;
+use compose::fetch;
+use compose::lock;
+use compose::manifest;
+
 use crate::fixture::{self, Scene, path_of, write};
+use crate::older_kernel;
 use crate::same::{build_as, digests};
-use crate::support::needs::needs;
+use crate::support::needs::{self, needs};
 use crate::support::program::run;
 use crate::support::user::User;
 
@@ -93,7 +99,65 @@ fn a_root_of_another_architecture_is_built_here() {
     for folder in ["manifests", "locks", "store/files"] {
         fixture::copy(&scene.path(folder), &fresh.path(folder));
     }
-    assert_eq!(digests(&fresh.build(FOREIGN, &[]).result()), digests(&again.result()), "when all scripts run");
+    assert_eq!(digests(&build_fresh(&fresh)), digests(&again.result()), "when all scripts run");
+}
+
+/// Builds where all scripts run, as root through an interpreter that the host has registered.
+fn build_fresh(scene: &Scene) -> String {
+    if needs(needs::root()).is_none() {
+        return scene.build(FOREIGN, &[]).result();
+    }
+    let arm64: Architecture = "arm64".parse().unwrap();
+    let lock = lock::load(&manifest::load(&scene.path(&path_of(FOREIGN))).unwrap(), &arm64).unwrap();
+    let package = lock.interpreter(&Architecture::host().unwrap()).unwrap();
+    let package = fetch::file_path(&scene.path("store"), &package.sha256);
+    let interpreter = older_kernel::unpack_interpreter(&package, &arm64, scene.folder.path());
+    let line = older_kernel::line(&arm64, &interpreter);
+    older_kernel::run_on_it(&scene.compose(["build", &path_of(FOREIGN)]), &line).result()
+}
+
+#[test]
+fn an_older_kernel_needs_what_the_host_has_registered() {
+    let Some(()) = needs(needs::root()) else { return };
+    let Some(scene) = needs(scene()) else { return };
+    let said = older_kernel::run_on_it(&scene.compose(["build", &path_of(FOREIGN)]), "");
+    assert_eq!(said.code, Some(2));
+    assert_eq!(
+        said.stderr,
+        "error: cannot build foreign for arm64\n  \
+           caused by: programs of arm64 do not run here: the machine itself (Exec format error (os error 8)); an interpreter that \
+           the host has registered with the flag F (there is none that runs); a binfmt_misc of the sandbox's own, which Linux \
+           has from 6.7 on (No such device (os error 19))\n\
+         hint: apt-get install qemu-user-static (as root) registers interpreters; Linux 6.7 or later needs none\n"
+    );
+    assert!(scene.listing("store/work").is_empty());
+}
+
+/// The second runs on most machines of the first kind by itself.
+const TWO: [&str; 2] = ["amd64", "i386"];
+
+#[test]
+fn packages_for_all_architectures_are_fetched_and_imported_once() {
+    let Some(scene) = needs(fixture::empty()) else { return };
+    let hooks = FOREIGN_TEXT.find("hooks:").unwrap();
+    write(&scene.path(&path_of(FOREIGN)), &FOREIGN_TEXT[..hooks].replace("[arm64]", &format!("[{}]", TWO.join(", "))));
+    let report = run(scene.compose(["update-lock", &path_of(FOREIGN)]).args(["--store", "store"])).result();
+    assert_eq!(report.matches("added base-passwd").count(), 1, "{report}");
+    assert!(TWO.iter().all(|name| report.contains(&format!("\ntotal foreign.{name}: "))), "{report}");
+
+    let manifest = manifest::load(&scene.path(&path_of(FOREIGN))).unwrap();
+    let [first, second] = TWO.map(|name| lock::load(&manifest, &name.parse().unwrap()).unwrap());
+    let shared = second.packages.iter().filter(|package| package.architecture == "all").count();
+    assert!(shared > 0 && second.packages.iter().all(|p| p.architecture != "all" || first.packages.contains(p)));
+    let (all, others) = (first.packages.len(), second.packages.len() - shared);
+    let said = scene.build(FOREIGN, &["--arch", TWO[0], "--arch", TWO[1], "--format", "ostree", "--verbose"]);
+    let counted: Vec<&str> = said.stderr.lines().filter(|line| line.contains(" packages fetched, ")).collect();
+    let expected = [
+        format!("{all} packages fetched, {all} imported, 0 reused"),
+        format!("{others} packages fetched, {others} imported, {shared} reused"),
+    ];
+    assert_eq!(counted, expected, "{}", said.stderr);
+    said.result();
 }
 
 /// How many scripts did not run, of how many.

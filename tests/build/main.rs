@@ -13,6 +13,7 @@ mod history;
 mod hostile;
 mod image;
 mod install;
+mod older_kernel;
 mod outputs;
 mod recover;
 mod replay;

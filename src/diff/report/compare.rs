@@ -21,9 +21,13 @@ pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>
     for (old, new) in locks {
         let state = LockState::new(old, new);
         let empty: &[Package] = &[];
-        let (packages, tools) = old.map_or((empty, empty), |old| (&old.packages, &old.tools));
-        for (section, old, new_list) in [(Section::Root, packages, &new.packages), (Section::Tools, tools, &new.tools)]
-        {
+        let before = |list: fn(&Lock) -> &Vec<Package>| old.map_or(empty, |old| list(old));
+        let sections = [
+            (Section::Root, before(|old| &old.packages), &new.packages),
+            (Section::Tools, before(|old| &old.tools), &new.tools),
+            (Section::Interpreters, before(|old| &old.interpreters), &new.interpreters),
+        ];
+        for (section, old, new_list) in sections {
             let place = Place { lock: state.lock.clone(), section };
             for change in by_source(&place, new.format, new.architecture.as_str(), old, new_list)? {
                 match merged.entry(Key::of(&change)) {
@@ -115,10 +119,14 @@ fn is_security(archive: &str) -> bool {
 
 impl LockState {
     fn new(old: Option<&Lock>, new: &Lock) -> Self {
-        let sums = |list: &[Package]| Sums {
+        let sum = |list: &[Package]| Sums {
             packages: list.len(),
             size: list.iter().map(|p| p.size).sum(),
             installed_size: list.iter().map(|p| p.installed_size).sum(),
+        };
+        let sums = |list: fn(&Lock) -> &Vec<Package>| BeforeAndAfter {
+            before: old.map(|old| sum(list(old))).unwrap_or_default(),
+            after: sum(list(new)),
         };
         Self {
             lock: format!("{}.{}", new.manifest, new.architecture),
@@ -129,14 +137,9 @@ impl LockState {
                 Some(old) if old == new => State::Current,
                 Some(_) => State::Changed,
             },
-            root: BeforeAndAfter {
-                before: old.map(|old| sums(&old.packages)).unwrap_or_default(),
-                after: sums(&new.packages),
-            },
-            tools: BeforeAndAfter {
-                before: old.map(|old| sums(&old.tools)).unwrap_or_default(),
-                after: sums(&new.tools),
-            },
+            root: sums(|lock| &lock.packages),
+            tools: sums(|lock| &lock.tools),
+            interpreters: sums(|lock| &lock.interpreters),
         }
     }
 }

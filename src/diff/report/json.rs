@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Report;
 
 /// The version of the shape.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 #[derive(Serialize)]
 struct Versioned<'a> {

@@ -46,6 +46,8 @@ pub struct LockState {
     pub root: BeforeAndAfter,
     /// The packages of the programs that shape output bytes.
     pub tools: BeforeAndAfter,
+    /// The packages that run the root's programs on machines of other kinds.
+    pub interpreters: BeforeAndAfter,
 }
 
 /// What happens to a lock.
@@ -100,6 +102,26 @@ pub enum Section {
     Root,
     /// Those of the programs that shape output bytes.
     Tools,
+    /// Those that run the root's programs on machines of other kinds.
+    Interpreters,
+}
+
+impl Section {
+    /// What a lock's name is followed by where this part of it is told of.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Root => "",
+            Self::Tools => " tools",
+            Self::Interpreters => " interpreters",
+        }
+    }
+}
+
+impl LockState {
+    /// The sums of each part, in the lock's order.
+    fn sections(&self) -> [(Section, &BeforeAndAfter); 3] {
+        [(Section::Root, &self.root), (Section::Tools, &self.tools), (Section::Interpreters, &self.interpreters)]
+    }
 }
 
 /// The same change of packages that are built from one source package.
@@ -262,7 +284,7 @@ impl Report {
         let mut places = self.changes.iter().flat_map(|change| &change.places);
         match self.locks.len() {
             2.. => Naming::Lock,
-            _ if places.any(|place| place.section == Section::Tools) => Naming::Section,
+            _ if places.any(|place| place.section != Section::Root) => Naming::Section,
             _ => Naming::None,
         }
     }
@@ -272,10 +294,9 @@ impl Naming {
     /// The places' names; `quote` is how a lock is shown.
     fn describe(self, places: &[Place], quote: &dyn Fn(&str) -> String) -> Vec<String> {
         let name = |place: &Place| match (self, place.section) {
-            (Self::Lock, Section::Root) => quote(&place.lock),
-            (Self::Lock, Section::Tools) => format!("{} tools", quote(&place.lock)),
+            (Self::Lock, section) => format!("{}{}", quote(&place.lock), section.suffix()),
             (_, Section::Root) => "root".to_owned(),
-            (_, Section::Tools) => "tools".to_owned(),
+            (_, section) => section.suffix().trim_start().to_owned(),
         };
         places.iter().map(name).collect()
     }
@@ -293,6 +314,7 @@ impl Why {
         let Some((first, rest)) = self.chain.split_first() else { return "not told by the lock".to_owned() };
         let asked = match first.by {
             By::Tools => "needed for images",
+            By::Interpreters => "needed on machines of its architecture",
             By::Base => "in the base",
             _ => "named by the manifest",
         };

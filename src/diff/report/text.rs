@@ -3,9 +3,7 @@
 use std::fmt::Write as _;
 
 use super::size::{bytes, growth};
-use super::{
-    BeforeAndAfter, Changelog, FileChange, FileState, LockState, Naming, Place, Report, Section, SourceChange,
-};
+use super::{BeforeAndAfter, Changelog, FileChange, FileState, LockState, Naming, Place, Report, SourceChange};
 use crate::diff::Kind;
 
 /// The report as text; empty when no package changed.
@@ -15,10 +13,10 @@ pub fn render(report: &Report) -> String {
         push_change(&mut text, change, report.naming());
     }
     for lock in &report.locks {
-        for (section, what, sums) in [(Section::Root, "", &lock.root), (Section::Tools, " tools", &lock.tools)] {
+        for (section, sums) in lock.sections() {
             let is_in = |change: &SourceChange| change.places.contains(&Place { lock: lock.lock.clone(), section });
             if report.changes.iter().any(is_in) {
-                push_total(&mut text, lock, what, sums);
+                push_total(&mut text, lock, section.suffix(), sums);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 pub use self::inert::span;
 use super::size::{bytes, growth, growths};
-use super::{BeforeAndAfter, FileState, LockState, Naming, Place, Report, SourceChange, State};
+use super::{BeforeAndAfter, FileState, LockState, Naming, Place, Report, Section, SourceChange, State};
 use crate::diff::Kind;
 
 /// The most bytes a report has. GitHub refuses a body of more than 65,536 characters; a little is left for what others add.
@@ -103,9 +103,10 @@ impl Body {
 fn push_locks(body: &mut Body, report: &Report) {
     let mut rows = Vec::new();
     for lock in &report.locks {
-        rows.push(lock_row(lock, "", &lock.root));
-        if lock.tools.before != lock.tools.after {
-            rows.push(lock_row(lock, " tools", &lock.tools));
+        for (section, sums) in lock.sections() {
+            if section == Section::Root || sums.before != sums.after {
+                rows.push(lock_row(lock, section.suffix(), sums));
+            }
         }
     }
     body.push_table("| lock | packages | download | installed |", None, Naming::None, rows.into_iter());

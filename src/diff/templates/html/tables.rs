@@ -53,10 +53,11 @@ fn row(change: &SourceChange, package: &PackageChange) -> String {
     let grown = new.cast_signed() - old.cast_signed();
     let version = |version: &Option<String>| version.as_deref().map(escape).unwrap_or_default();
     let why = package.files.iter().find_map(|file| file.why.as_ref()).map(|why| escape(&why.describe(&str::to_owned)));
-    let tools = change.places.iter().all(|place| place.section == Section::Tools);
+    let all_in = |section| change.places.iter().all(|place| place.section == section);
     let mut notes = Vec::new();
     notes.extend(change.security.then(|| "from a security suite".to_owned()));
-    notes.extend(tools.then(|| "among the tools".to_owned()));
+    notes.extend(all_in(Section::Tools).then(|| "among the tools".to_owned()));
+    notes.extend(all_in(Section::Interpreters).then(|| "among the interpreters".to_owned()));
     notes.extend(why);
     format!(
         "<tr><td class=\"name\"><b>{}</b></td><td><span class=\"tag {1}\">{1}</span></td><td class=\"version\" data-label=\"before\">{2}</td>\
