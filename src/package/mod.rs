@@ -5,6 +5,7 @@ mod changelog;
 pub mod deb;
 mod install;
 mod ledger;
+mod member_path;
 pub mod rpm;
 pub mod universe;
 

@@ -10,9 +10,9 @@ use super::tag;
 use crate::digest::Sha256;
 
 /// What each package file begins with.
-const LEAD_MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
+pub(super) const LEAD_MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
 /// Bytes of the lead.
-const LEAD: usize = 96;
+pub(super) const LEAD: usize = 96;
 /// Bytes of the name in the lead, the one that ends it included.
 const LEAD_NAME: usize = 66;
 /// Bytes of a signature header written here, of which signatures take what they need, and zeros the rest. So a package has the
@@ -158,7 +158,7 @@ fn header(file: &mut impl Read, region: u32) -> Result<(Header, Vec<u8>)> {
     Ok((Header::parse(region, &bytes)?.0, bytes))
 }
 
-fn take(file: &mut impl Read, size: usize) -> Result<Vec<u8>> {
+pub(super) fn take(file: &mut impl Read, size: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(size as u64).read_to_end(&mut bytes)?;
     if bytes.len() < size {

@@ -223,7 +223,7 @@ fn entry(tag: u32, kind: u32, offset: u32, count: u32) -> Vec<u8> {
 }
 
 /// What the offset of data of a kind is a multiple of.
-fn alignment(kind: u32) -> usize {
+pub(super) fn alignment(kind: u32) -> usize {
     match kind {
         3 => 2,
         4 => 4,
@@ -232,7 +232,7 @@ fn alignment(kind: u32) -> usize {
     }
 }
 
-fn be_u32(bytes: &[u8]) -> u32 {
+pub(super) fn be_u32(bytes: &[u8]) -> u32 {
     u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 

@@ -15,6 +15,7 @@ pub const SIG_PAYLOADSIZE: u32 = 1007;
 pub const SIG_RESERVEDSPACE: u32 = 1008;
 
 // The main header.
+pub const IMAGE: u32 = 61;
 pub const IMMUTABLE: u32 = 63;
 pub const I18NTABLE: u32 = 100;
 pub const NAME: u32 = 1000;
@@ -31,6 +32,7 @@ pub const URL: u32 = 1020;
 pub const OS: u32 = 1021;
 pub const ARCH: u32 = 1022;
 pub const PREIN: u32 = 1023;
+pub const OLDFILENAMES: u32 = 1027;
 pub const FILESIZES: u32 = 1028;
 pub const FILEMODES: u32 = 1030;
 pub const FILERDEVS: u32 = 1033;
@@ -62,7 +64,9 @@ pub const DIRNAMES: u32 = 1118;
 pub const PAYLOADFORMAT: u32 = 1124;
 pub const PAYLOADCOMPRESSOR: u32 = 1125;
 pub const PAYLOADFLAGS: u32 = 1126;
+pub const LONGFILESIZES: u32 = 5008;
 pub const LONGSIZE: u32 = 5009;
+pub const FILECAPS: u32 = 5010;
 pub const FILEDIGESTALGO: u32 = 5011;
 pub const ENCODING: u32 = 5062;
 pub const PAYLOADDIGEST: u32 = 5092;
