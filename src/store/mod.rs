@@ -214,7 +214,7 @@ impl Store {
     pub fn set_refs(&self, pending: PendingRefs) -> Result<()> {
         let failed = || self.cannot_commit();
         pending.durable.join().map_err(|_| anyhow!("a thread panicked"))?.with_context(failed)?;
-        let transaction = self.repo.auto_transaction(gio::Cancellable::NONE).with_context(failed)?;
+        let (transaction, _alone) = self.transaction().with_context(failed)?;
         for (name, checksum) in &pending.refs {
             self.repo.transaction_set_ref(None, name, Some(&checksum.to_hex()));
         }
@@ -226,12 +226,20 @@ impl Store {
     /// Points refs to commits that are durable already, or removes them, in one transaction that is durable at once.
     pub fn change_refs(&self, changes: &[(String, Option<Sha256>)]) -> Result<()> {
         let failed = || format!("cannot change refs of the store {}", self.root.display());
-        let transaction = self.repo.auto_transaction(gio::Cancellable::NONE).with_context(failed)?;
+        let (transaction, _alone) = self.transaction().with_context(failed)?;
         for (name, commit) in changes {
             self.repo.transaction_set_ref(None, name, commit.map(Sha256::to_hex).as_deref());
         }
         transaction.commit(gio::Cancellable::NONE).with_context(failed)?;
         rustix::fs::syncfs(&self.objects_fd).with_context(failed)
+    }
+
+    /// Begins a transaction, which no other run's overlaps while the file is open: libostree takes a folder that another
+    /// transaction has just made, and not locked yet, for an abandoned one, and removes it.
+    fn transaction(&self) -> Result<(ostree::TransactionGuard<'_>, File)> {
+        let alone = File::open(self.root.join("repo/tmp"))?;
+        alone.lock()?;
+        Ok((self.repo.auto_transaction(gio::Cancellable::NONE)?, alone))
     }
 
     /// Keeps other runs from changing histories while the file is open: what follows a ref's commit is read before it is set.
