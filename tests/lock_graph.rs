@@ -26,6 +26,7 @@ fn package(line: &str) -> Package {
     let (name, architecture) = label.split_once(':').unwrap_or((label, "amd64"));
     let mut package = Package {
         architecture: architecture.to_owned(),
+        installed_size: 4096,
         sha256: Sha256::of(label.as_bytes()),
         ..locked(name, &format!("1.{}", name.len()))
     };
