@@ -1,7 +1,8 @@
 //! A host as it is before Linux 6.7: user namespaces cannot have a `binfmt_misc` of their own, so that what the host has
 //! registered counts in them.
 //!
-//! It is a user namespace with a `binfmt_misc`, in which the system call that would make another one fails.
+//! It is a user namespace with a `binfmt_misc`, in which the system call that would make another one fails. That call makes
+//! overlays, too: which programs run is found out before there is one, but no root can be built.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,9 +21,8 @@ use crate::support::program::{Outcome, run};
 const REGISTERED: &str = "read go; folder=/proc/sys/fs/binfmt_misc; mount -t binfmt_misc binfmt_misc $folder && \
                           { [ -z \"$0\" ] || printf '%s' \"$0\" >$folder/register; } && exec \"$@\"";
 
-/// The attributes of the mount that the sandbox makes of a `binfmt_misc`, and of no other: `MOUNT_ATTR_NOSUID`, `_NODEV` and
-/// `_NOEXEC` (`linux/mount.h`).
-const ATTRIBUTES: u32 = 2 | 4 | 8;
+/// `FSCONFIG_CMD_CREATE` (`linux/mount.h`).
+const CREATE: u32 = 6;
 
 /// Runs a command on such a host, with this line in its `binfmt_misc`, or with none. Only root can.
 pub fn run_on_it(command: &Command, line: &str) -> Outcome {
@@ -71,16 +71,16 @@ pub fn unpack_interpreter(package: &Path, architecture: &Architecture, folder: &
     folder.join(program)
 }
 
-/// A program of seccomp(2): `fsmount` with [`ATTRIBUTES`] fails, as with a file system that there is not; all else goes on.
+/// A program of seccomp(2): `fsconfig` with [`CREATE`] fails, as with a file system that there is not; all else goes on.
 fn filter() -> [sock_filter; 6] {
     let statement = |code: u32, k: u32| sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    // Where `struct seccomp_data` has the call's number and the lower half of its third argument.
-    let (number, third) = (0, if cfg!(target_endian = "big") { 36 } else { 32 });
+    // Where `struct seccomp_data` has the call's number and the lower half of its second argument.
+    let (number, second) = (0, if cfg!(target_endian = "big") { 28 } else { 24 });
     [
         statement(BPF_LD | BPF_W | BPF_ABS, number),
-        sock_filter { jf: 3, ..statement(BPF_JMP | BPF_JEQ | BPF_K, libc::SYS_fsmount as u32) },
-        statement(BPF_LD | BPF_W | BPF_ABS, third),
-        sock_filter { jf: 1, ..statement(BPF_JMP | BPF_JEQ | BPF_K, ATTRIBUTES) },
+        sock_filter { jf: 3, ..statement(BPF_JMP | BPF_JEQ | BPF_K, libc::SYS_fsconfig as u32) },
+        statement(BPF_LD | BPF_W | BPF_ABS, second),
+        sock_filter { jf: 1, ..statement(BPF_JMP | BPF_JEQ | BPF_K, CREATE) },
         statement(BPF_RET | BPF_K, libc::SECCOMP_RET_ERRNO | libc::ENODEV as u32),
         statement(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW),
     ]
