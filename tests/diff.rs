@@ -31,6 +31,7 @@ fn package(text: &str) -> Package {
         sha256: Sha256::of(format!("{name} {version}").as_bytes()),
         asked: None,
         depends: Vec::new(),
+        security_fix: None,
         recommends: Vec::new(),
     };
     for word in words {

@@ -37,6 +37,7 @@ fn package(line: &str) -> Package {
         sha256: Sha256::of(label.as_bytes()),
         asked: None,
         depends: Vec::new(),
+        security_fix: None,
         recommends: Vec::new(),
     };
     for word in words {

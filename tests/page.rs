@@ -45,6 +45,7 @@ fn package(name: &str, version: &str, size: u64) -> Package {
         sha256: Sha256::of(format!("{name} {version}").as_bytes()),
         asked: Some(Asked::Manifest),
         depends: Vec::new(),
+        security_fix: None,
         recommends: Vec::new(),
     }
 }

@@ -101,6 +101,7 @@ impl Scene {
                 installed_size: 0,
                 asked: None,
                 depends: Vec::new(),
+                security_fix: None,
                 recommends: Vec::new(),
             }
         });

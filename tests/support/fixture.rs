@@ -53,6 +53,7 @@ impl Fixture {
             installed_size: 0,
             asked: None,
             depends: Vec::new(),
+            security_fix: None,
             recommends: Vec::new(),
         }
     }

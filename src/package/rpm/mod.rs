@@ -1,10 +1,14 @@
 //! What the RPM manual says of package files ("RPM V4 Package format": lead, headers, tags, payload), of relations and
-//! versions, and what a repository's metadata says of packages.
+//! versions; what a repository's metadata says of packages; and packages as dnf and libsolv choose them.
 
 pub mod cpio;
 pub mod file;
 pub mod header;
 pub mod relation;
+pub mod repodata;
+pub mod request;
 pub mod rich;
 pub mod tag;
+pub mod universe;
 pub mod version;
+mod xml;
