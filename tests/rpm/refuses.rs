@@ -107,7 +107,7 @@ fn hostile_primary_metadata_is_refused() {
     for (document, expected) in [
         (
             format!("<!DOCTYPE m [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]>{}", good.replace(">a<", ">&b;<")),
-            "it declares a document type, which no repository needs",
+            "it declares types or entities of its own, which no repository needs",
         ),
         (good.replace("</package></metadata>", ""), "it ends within an element"),
         (good.replace("packages='1'", "packages='2'"), "it announces 2 packages and has 1"),

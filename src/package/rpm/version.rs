@@ -58,9 +58,8 @@ pub fn compare_part(a: &str, b: &str) -> Ordering {
             (Some(b'~'), _) => return Ordering::Less,
             (_, Some(b'~')) => return Ordering::Greater,
             (None, None) => return Ordering::Equal,
-            (Some(b'^'), None) | (Some(_), None) => return Ordering::Greater,
-            (None, Some(_)) => return Ordering::Less,
-            (Some(b'^'), Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (None | Some(b'^'), Some(_)) => return Ordering::Less,
             (Some(_), Some(b'^')) => return Ordering::Greater,
             (Some(first), Some(_)) => {
                 let number = first.is_ascii_digit();

@@ -1,4 +1,4 @@
-//! XML as repositories have it, element by element. Documents that declare types or entities are refused, as are those
+//! XML as repositories have it, element by element. Documents that declare types or entities of their own are refused, as are those
 //! that end within an element. `rpmrepo_metadata` is not used: its readers wait for ever on a document that ends within an
 //! element, and panic where a list has no count.
 
@@ -82,10 +82,12 @@ pub fn read(document: impl BufRead, each: &mut dyn FnMut(Part<'_>) -> Result<()>
                     text.push_str(entity.with_context(|| format!("the entity `{}` is not XML's own", &*reference))?);
                 }
             },
-            Event::DocType(_) => bail!("it declares a document type, which no repository needs"),
+            Event::DocType(declared) if declared.contains('[') => {
+                bail!("it declares types or entities of its own, which no repository needs")
+            }
             Event::Eof if depth == 0 => return Ok(()),
             Event::Eof => bail!("it ends within an element"),
-            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::DocType(_) | Event::PI(_) => {}
         }
     }
 }
@@ -119,8 +121,9 @@ mod tests {
     fn bombs_and_stumps_are_refused() {
         assert_eq!(
             told("<!DOCTYPE x [<!ENTITY a 'aa'><!ENTITY b '&a;&a;'>]><x>&b;</x>"),
-            "it declares a document type, which no repository needs"
+            "it declares types or entities of its own, which no repository needs"
         );
+        assert_eq!(told("<!DOCTYPE x PUBLIC 'a' 'b.dtd'><x>&b;</x>"), "the entity `b` is not XML's own");
         assert_eq!(told("<x>&b;</x>"), "the entity `b` is not XML's own");
         assert_eq!(told("<x><y></y>"), "it ends within an element");
         assert!(told("<x></y>").starts_with("it is not well-formed XML"));

@@ -3,8 +3,10 @@
 //!
 //! The repositories with the smallest `priority` win, then the root's own architecture (`noarch` is as good), then for each
 //! name the highest version, then what obsoletes another of them; then what something chosen recommends. What is left is
-//! taken in the order of names: first what has no newer version elsewhere, and what something chosen suggests.
+//! taken in the order of names, but first what something chosen suggests, then what provides the highest version of
+//! something that all of them provide, then what has no newer version elsewhere.
 
+use super::super::relation::Range;
 use super::super::repodata::primary::Field;
 use super::super::version::compare;
 use super::RpmUniverse;
@@ -35,6 +37,7 @@ impl RpmUniverse<'_> {
         }
         if purpose != Purpose::Recommend {
             options.sort_by_key(|option| self.is_outdated(*option));
+            self.sort_by_what_all_provide(options);
             options.sort_by_key(|option| wanted(*option) != Some(Strength::Suggested));
         }
     }
@@ -100,6 +103,31 @@ impl RpmUniverse<'_> {
         let relations = rows.relations(entry.package, Field::Obsoletes).iter();
         let gone = relations.flat_map(|stored| self.meant_by_name(&rows.relation(stored)));
         gone.filter(|other| self.entry(*other).name != entry.name).collect()
+    }
+
+    /// Puts the highest version of what all options provide in versions first.
+    fn sort_by_what_all_provide(&self, options: &mut [Candidate]) {
+        let provided = |option: Candidate| {
+            let entry = self.entry(option);
+            let rows = self.indexes[entry.index as usize].rows;
+            let stored = rows.relations(entry.package, Field::Provides).iter().map(|stored| rows.relation(stored));
+            stored.filter(|relation| relation.range == Range::EQUAL)
+        };
+        let Some(first) = options.first() else { return };
+        for relation in provided(*first) {
+            let version =
+                |option: &Candidate| provided(*option).find(|other| other.name == relation.name).map(|other| other.evr);
+            let versions: Option<Vec<&str>> = options.iter().map(version).collect();
+            if let Some(versions) = versions
+                && versions.iter().any(|evr| compare(evr, relation.evr).is_ne())
+            {
+                options.sort_by(|a, b| match (version(a), version(b)) {
+                    (Some(a), Some(b)) => compare(b, a),
+                    _ => std::cmp::Ordering::Equal,
+                });
+                return;
+            }
+        }
     }
 
     /// Whether a newer version of it can be chosen.
