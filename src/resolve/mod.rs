@@ -302,12 +302,11 @@ fn decide_for(
     requests: &[(Asked, Requirement)],
 ) -> Result<(IndexMap<Candidate, Asked>, Vec<Candidate>), Facts> {
     let all: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
-    let chosen = match decide::decide(cache, &all) {
-        Some(chosen) => chosen,
-        None => {
-            let known = RefCell::new(&mut *cache);
-            solve::solve(&|candidate| known.borrow_mut().get(candidate), &all, &[]).map_err(Facts::irreducible)?
-        }
+    let chosen = if let Some(chosen) = decide::decide(cache, &all) {
+        chosen
+    } else {
+        let known = RefCell::new(&mut *cache);
+        solve::solve(&|candidate| known.borrow_mut().get(candidate), &all, &[]).map_err(Facts::irreducible)?
     };
     let mut asked: IndexMap<Candidate, Asked> = IndexMap::new();
     for (who, request) in requests {

@@ -22,6 +22,7 @@ impl Range {
     pub const LESS: Self = Self(4);
 
     /// The two together.
+    #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

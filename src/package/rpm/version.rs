@@ -53,12 +53,10 @@ pub fn compare_part(a: &str, b: &str) -> Ordering {
         match (a.first(), b.first()) {
             (Some(b'~'), Some(b'~')) | (Some(b'^'), Some(b'^')) => {
                 (a, b) = (&a[1..], &b[1..]);
-                continue;
             }
             (Some(b'~'), _) => return Ordering::Less,
-            (_, Some(b'~')) => return Ordering::Greater,
+            (_, Some(b'~')) | (Some(_), None) => return Ordering::Greater,
             (None, None) => return Ordering::Equal,
-            (Some(_), None) => return Ordering::Greater,
             (None | Some(b'^'), Some(_)) => return Ordering::Less,
             (Some(_), Some(b'^')) => return Ordering::Greater,
             (Some(first), Some(_)) => {

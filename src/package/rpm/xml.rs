@@ -75,13 +75,14 @@ pub fn read(document: impl BufRead, each: &mut dyn FnMut(Part<'_>) -> Result<()>
             }
             Event::Text(part) => text.push_str(&part),
             Event::CData(part) => text.push_str(&part),
-            Event::GeneralRef(reference) => match reference.resolve_char_ref().context("a character cannot be read")? {
-                Some(character) => text.push(character),
-                None => {
+            Event::GeneralRef(reference) => {
+                if let Some(character) = reference.resolve_char_ref().context("a character cannot be read")? {
+                    text.push(character);
+                } else {
                     let entity = quick_xml::escape::resolve_predefined_entity(&reference);
                     text.push_str(entity.with_context(|| format!("the entity `{}` is not XML's own", &*reference))?);
                 }
-            },
+            }
             Event::DocType(declared) if declared.contains('[') => {
                 bail!("it declares types or entities of its own, which no repository needs")
             }
@@ -94,14 +95,16 @@ pub fn read(document: impl BufRead, each: &mut dyn FnMut(Part<'_>) -> Result<()>
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn told(document: &str) -> String {
         let mut told = String::new();
         let outcome = read(document.as_bytes(), &mut |part| {
             match part {
-                Part::Open(element) => told.push_str(&format!("<{} {:?}>", element.name(), element.attribute("a")?)),
-                Part::Close(name, text) => told.push_str(&format!("{text}</{name}>")),
+                Part::Open(element) => write!(told, "<{} {:?}>", element.name(), element.attribute("a")?)?,
+                Part::Close(name, text) => write!(told, "{text}</{name}>")?,
             }
             Ok(())
         });

@@ -47,7 +47,7 @@ struct Decision {
 
 /// The clauses, and what is decided.
 pub struct Clauses {
-    clauses: Vec<Vec<Literal>>,
+    all: Vec<Vec<Literal>>,
     /// By literal: the clauses that watch it.
     watched: Vec<Vec<u32>>,
     decisions: Vec<Option<Decision>>,
@@ -65,7 +65,7 @@ impl Clauses {
     /// No clauses, over so many candidates.
     pub fn new(candidates: usize) -> Self {
         Self {
-            clauses: Vec::new(),
+            all: Vec::new(),
             watched: vec![Vec::new(); 2 * candidates],
             decisions: vec![None; candidates],
             trail: Vec::new(),
@@ -77,7 +77,7 @@ impl Clauses {
 
     /// Adds a clause before anything is decided; gives its number.
     pub fn add(&mut self, literals: Vec<Literal>) -> usize {
-        let number = self.clauses.len() as u32;
+        let number = self.all.len() as u32;
         match literals.as_slice() {
             [first, second, ..] => {
                 self.watched[first.0 as usize].push(number);
@@ -85,14 +85,14 @@ impl Clauses {
             }
             _ => self.short.push(number),
         }
-        self.clauses.push(literals);
+        self.all.push(literals);
         number as usize
     }
 
     /// Follows what the clauses say by themselves.
     pub fn settle(&mut self) -> Result<(), Contradiction> {
         for number in std::mem::take(&mut self.short) {
-            let Some(only) = self.clauses[number as usize].first().copied() else { return Err(Contradiction) };
+            let Some(only) = self.all[number as usize].first().copied() else { return Err(Contradiction) };
             match self.value(only) {
                 Some(false) => return Err(Contradiction),
                 Some(true) => {}
@@ -129,7 +129,7 @@ impl Clauses {
 
     /// The candidates among which a clause leaves a choice, if it counts and nothing satisfies it as yet.
     pub fn open(&self, clause: usize) -> Option<Vec<Candidate>> {
-        let literals = &self.clauses[clause];
+        let literals = &self.all[clause];
         let counts = |literal: &Literal| match self.value(*literal) {
             Some(true) => false,
             Some(false) => true,
@@ -155,12 +155,12 @@ impl Clauses {
             let (learned, level) = self.learn(broken);
             self.back_to(level);
             let asserted = learned[0];
-            let number = self.clauses.len() as u32;
+            let number = self.all.len() as u32;
             if let [first, second, ..] = learned.as_slice() {
                 self.watched[first.0 as usize].push(number);
                 self.watched[second.0 as usize].push(number);
             }
-            self.clauses.push(learned);
+            self.all.push(learned);
             self.decide(asserted, Some(number));
         }
         Ok(())
@@ -216,7 +216,7 @@ impl Clauses {
 
     /// Finds another literal of a clause to watch, or draws the conclusion.
     fn move_watch(&mut self, number: u32, gone: Literal) -> Watch {
-        let mut clause = std::mem::take(&mut self.clauses[number as usize]);
+        let mut clause = std::mem::take(&mut self.all[number as usize]);
         if clause[0] == gone {
             clause.swap(0, 1);
         }
@@ -233,7 +233,7 @@ impl Clauses {
                 None => self.decide(first, Some(number)),
             }
         }
-        self.clauses[number as usize] = clause;
+        self.all[number as usize] = clause;
         outcome
     }
 
@@ -245,7 +245,7 @@ impl Clauses {
         let mut learned = vec![Literal(0)];
         let (mut open, mut at, mut clause) = (0, self.trail.len(), broken);
         loop {
-            for literal in &self.clauses[clause as usize] {
+            for literal in &self.all[clause as usize] {
                 let Some(decision) = self.decisions[literal.candidate().index()] else { continue };
                 if self.value(*literal) == Some(true)
                     || decision.level == 0
@@ -318,10 +318,10 @@ mod tests {
         let (mut found, mut refuted) = (0, 0);
         for _ in 0..3000 {
             let count = 8;
-            let clauses: Vec<Vec<Literal>> = (0..numbers.below(40) + 1)
+            let clauses: Vec<Vec<Literal>> = (0..=numbers.below(40))
                 .map(|_| {
                     let mut clause: Vec<Literal> =
-                        (0..numbers.below(3) + 1).map(|_| Literal(numbers.below(2 * count) as u32)).collect();
+                        (0..=numbers.below(3)).map(|_| Literal(numbers.below(2 * count) as u32)).collect();
                     clause.sort_unstable();
                     clause.dedup();
                     clause

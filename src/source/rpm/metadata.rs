@@ -198,13 +198,9 @@ impl Read for Bounded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..read]);
-        match self.left.checked_sub(read as u64) {
-            Some(left) => self.left = left,
-            None => {
-                let message = "it has more bytes once unpacked than repomd.xml says";
-                return Err(std::io::Error::other(message));
-            }
-        }
+        let left = self.left.checked_sub(read as u64);
+        let left = left.ok_or_else(|| std::io::Error::other("it has more bytes once unpacked than repomd.xml says"))?;
+        self.left = left;
         Ok(read)
     }
 }

@@ -1,4 +1,4 @@
-//! What a repository's metadata says (createrepo_c's format): [`repomd`] lists the files, and each kind of them is read by a
+//! What a repository's metadata says (`createrepo_c`'s format): [`repomd`] lists the files, and each kind of them is read by a
 //! module of its own. Bytes in, values out; who made the bytes is for others to know.
 
 pub mod comps;

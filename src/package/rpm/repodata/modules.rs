@@ -30,6 +30,7 @@ struct Document {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+#[allow(clippy::struct_field_names, reason = "the format's own names")]
 struct Stream {
     name: String,
     stream: serde_yaml::Value,

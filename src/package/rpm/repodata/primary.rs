@@ -133,7 +133,7 @@ impl Table {
     }
 }
 
-/// Whether primary metadata lists a path wherever a package has it (createrepo_c(8), "primary files").
+/// Whether primary metadata lists a path wherever a package has it (`createrepo_c`(8), "primary files").
 pub fn lists(path: &str) -> bool {
     path.starts_with("/etc/") || path.contains("bin/") || path == "/usr/lib/sendmail"
 }
@@ -321,9 +321,10 @@ fn check_word(what: &str, text: &str) -> Result<()> {
 fn evr(element: &Element<'_>) -> Result<String> {
     let part = |name: &str| -> Result<String> {
         let text = element.attribute(name)?.unwrap_or_default().into_owned();
-        match text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '-')) {
-            true => Ok(text),
-            false => bail!("`{}` is no part of a version", text.escape_debug()),
+        if text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '-')) {
+            Ok(text)
+        } else {
+            bail!("`{}` is no part of a version", text.escape_debug())
         }
     };
     let (epoch, version, release) = (part("epoch")?, part("ver")?, part("rel")?);

@@ -38,7 +38,7 @@ const KINDS: [&str; 8] =
     ["primary", "filelists", "group", "group_gz", "group_xz", "group_zst", "modules", "updateinfo"];
 
 #[derive(Default)]
-struct Open {
+struct Begun {
     kind: String,
     location: Option<String>,
     checksum_type: String,
@@ -52,14 +52,14 @@ impl Repomd {
     /// Reads the list.
     pub fn parse(document: impl BufRead) -> Result<Self> {
         let mut list = Self::default();
-        let (mut is_one, mut open) = (false, Open::default());
+        let (mut is_one, mut open) = (false, Begun::default());
         xml::read(document, &mut |part| {
             match part {
                 Part::Open(element) => match element.name() {
                     "repomd" => is_one = true,
                     "data" => {
                         let kind = element.attribute("type")?.context("a file has no `type`")?.into_owned();
-                        open = Open { kind, ..Open::default() };
+                        open = Begun { kind, ..Begun::default() };
                     }
                     "location" => {
                         if element.attribute("xml:base")?.is_some() {
@@ -79,10 +79,10 @@ impl Repomd {
                     "open-size" => open.open_size = Some(number(&open, text)?),
                     "timestamp" => {
                         let seconds = text.split('.').next().unwrap_or_default();
-                        list.time = list.time.max(number(&open, seconds)? as i64);
+                        list.time = list.time.max(number(&open, seconds)?.cast_signed());
                     }
                     "data" => {
-                        let Open { kind, location, size, sha256, open_size, open_sha256, .. } =
+                        let Begun { kind, location, size, sha256, open_size, open_sha256, .. } =
                             std::mem::take(&mut open);
                         let location = location.with_context(|| format!("the file `{kind}` has no location"))?;
                         check_location(&location)?;
@@ -111,7 +111,7 @@ impl Repomd {
 }
 
 /// Weaker checksums than SHA-256 prove nothing.
-fn checksum(open: &Open, text: &str) -> Result<Sha256> {
+fn checksum(open: &Begun, text: &str) -> Result<Sha256> {
     let kind = &open.kind;
     if open.checksum_type != "sha256" {
         bail!("the file `{kind}` has a checksum of the type `{}`: sha256 is expected", open.checksum_type);
@@ -119,7 +119,7 @@ fn checksum(open: &Open, text: &str) -> Result<Sha256> {
     text.parse().ok().with_context(|| format!("`{text}` is no SHA-256 of the file `{kind}`"))
 }
 
-fn number(open: &Open, text: &str) -> Result<u64> {
+fn number(open: &Begun, text: &str) -> Result<u64> {
     text.parse().ok().with_context(|| format!("`{text}` is no number of the file `{}`", open.kind))
 }
 

@@ -110,12 +110,11 @@ impl RpmUniverse<'_> {
         let versions = of.iter().filter(|module| module.version > 0 && module.stream == stream);
         let newest = versions.max_by_key(|module| module.version);
         let Some(newest) = newest else { bail!("no repository has the stream `{stream}` of a module `{name}`") };
-        let defaults: Vec<&str> = match profile {
-            Some(profile) => vec![profile],
-            None => {
-                let listed = of.iter().filter_map(|module| module.default_profiles.get(stream));
-                listed.flatten().map(String::as_str).collect()
-            }
+        let defaults: Vec<&str> = if let Some(profile) = profile {
+            vec![profile]
+        } else {
+            let listed = of.iter().filter_map(|module| module.default_profiles.get(stream));
+            listed.flatten().map(String::as_str).collect()
         };
         let mut names: Vec<&str> = Vec::new();
         for profile in defaults {
