@@ -61,14 +61,12 @@ impl<'a> Source<'a> {
     pub fn new(asked: &'a Asked<'a>, context: &Context<'_>) -> Result<Self> {
         let archive = asked.archive;
         let Some(repository) = &archive.repository else { bail!("the archive `{}` is no repository", archive.id) };
-        let keyring = match repository.repo_gpgcheck {
-            false => None,
-            true => Some(
-                Keyring::load_all(&repository.gpgkey)
-                    .map_err(|e| anyhow!("cannot verify the repository `{}`: {e}", archive.id))
-                    .hint(|| "`gpgkey:` in the manifest names the files with the repository's keys")?,
-            ),
-        };
+        let keyring = repository.repo_gpgcheck.then(|| {
+            Keyring::load_all(&repository.gpgkey)
+                .map_err(|e| anyhow!("cannot verify the repository `{}`: {e}", archive.id))
+                .hint(|| "`gpgkey:` in the manifest names the files with the repository's keys")
+        });
+        let keyring = keyring.transpose()?;
         let mirrors = if context.offline { Vec::new() } else { context.mirrors.find(&archive.id, &archive.uris)? };
         let mirrors = mirrors.iter().map(|uri| repository.expand(uri, asked.architecture)).collect();
         let cache = SuiteCache::new(context.cache, &archive.id, asked.architecture.rpm());
@@ -167,8 +165,7 @@ impl<'a> Source<'a> {
             Refusal::Signature { error: openpgp::Error::UnknownKey { .. }, .. } => {
                 Some("`gpgkey:` in the manifest names the files with the repository's keys".to_owned())
             }
-            Refusal::Signature { .. } => None,
-            Refusal::List { .. } => None,
+            Refusal::Signature { .. } | Refusal::List { .. } => None,
         });
         with_hints(error, hints)
     }
