@@ -16,6 +16,7 @@ use compose::arch::Architecture;
 use compose::clock::Timestamp;
 use compose::digest::Sha256;
 use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, System, Tools};
+use compose::package;
 use compose::package::Format;
 use compose::package::deb::table::Table;
 use compose::resolve::{self, Previous};
@@ -138,7 +139,7 @@ fn index(path: &Path) -> Index {
         architecture: "amd64".parse().unwrap(),
         date: Timestamp::from_seconds(0).unwrap(),
         sha256: Sha256::of(b""),
-        table: Arc::new(table),
+        table: Arc::new(package::Table::Deb(table)),
     }
 }
 
@@ -182,7 +183,7 @@ fn ours(indexes: &[Index], manifest: &Manifest) -> Result<Vec<String>, String> {
 
 /// The packages and the sets of packages to ask for, drawn by a seed.
 fn questions(index: &Index, seed: &str, count: usize) -> Vec<Vec<String>> {
-    let view = index.table.view();
+    let view = index.table.deb().unwrap().view();
     let draw = |name: &str| Sha256::of(format!("{seed} {name}").as_bytes());
     let names: BTreeMap<Sha256, &str> =
         view.rows.iter().map(|row| view.name(row.name)).map(|name| (draw(name), name)).collect();

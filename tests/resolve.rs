@@ -11,6 +11,7 @@ use compose::digest::Sha256;
 use compose::error::hints;
 use compose::lock::Lock;
 use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, System, Tools};
+use compose::package;
 use compose::package::Format;
 use compose::package::deb::table::Table;
 use compose::resolve::{self, Previous};
@@ -49,7 +50,7 @@ fn index(suite: &str, packages: &[&str]) -> Index {
         architecture: amd64(),
         date: Timestamp::from_seconds(1000).unwrap(),
         sha256: Sha256::of(text.as_bytes()),
-        table: Arc::new(Table::of(&text).unwrap()),
+        table: Arc::new(package::Table::Deb(Table::of(&text).unwrap())),
     }
 }
 
@@ -884,7 +885,7 @@ fn a_package_that_no_lock_can_hold_is_told() {
             "Package: a\nVersion: 1\nArchitecture: amd64\nFilename: {path}\nSize: 7\nSHA256: {}\n",
             "1".repeat(64)
         );
-        [Index { table: Arc::new(Table::of(&text).unwrap()), ..index("trixie", &[]) }]
+        [Index { table: Arc::new(package::Table::Deb(Table::of(&text).unwrap())), ..index("trixie", &[]) }]
     };
     let manifest = manifest(Base::None, &["a"]);
     assert_eq!(lock(&manifest, &odd("./pool//a.deb")).unwrap().packages[0].path, "pool/a.deb");

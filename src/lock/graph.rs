@@ -224,6 +224,7 @@ mod tests {
                 sha256: Sha256::of(label.as_bytes()),
                 asked: None,
                 depends: Vec::new(),
+                security_fix: None,
                 recommends: Vec::new(),
             };
             for word in words {

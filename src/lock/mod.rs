@@ -82,6 +82,9 @@ pub struct Package {
     pub installed_size: u64,
     /// Identity of the file.
     pub sha256: Sha256,
+    /// The newest version up to this one that mends a security hole, where the archive tells that of packages one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_fix: Option<String>,
     /// Who asked for it; none for what came along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::digest::digest;
 use super::load::{Failure, read_named};
 use super::located::{Located, Mistake, Sources};
+use super::repository::{Repository, TypedRepository};
 use super::typed::{
     Typed, TypedArchive, TypedChecks, TypedFile, TypedGroup, TypedHook, TypedPackage, TypedUnits, TypedUser,
 };
@@ -215,7 +216,7 @@ impl<'a> Merge<'a> {
         folder: &Path,
     ) -> Result<Vec<Archive>, Failure> {
         let mut seen: Vec<String> = Vec::new();
-        for t in typed {
+        for mut t in typed {
             if seen.contains(&t.id.value) {
                 let message = format!("the archive `{}` stands twice in this file", t.id.value);
                 return Err(self.mistake(&t.id, message).into());
@@ -237,10 +238,16 @@ impl<'a> Merge<'a> {
                     priority: None,
                     check_valid_until: true,
                     trusted: false,
+                    repository: None,
                 });
                 archives.len() - 1
             });
             let archive = &mut archives[at];
+            let dnf = t.take_repository();
+            if dnf.is_given() || archive.repository.is_some() {
+                self.add_repository(archive, &t, dnf, folder)?;
+                continue;
+            }
             append(&mut archive.suites, t.suites);
             append(&mut archive.components, t.components);
             append(&mut archive.uris, t.uris);
@@ -282,6 +289,41 @@ impl<'a> Merge<'a> {
             }
         }
         Ok(archives)
+    }
+
+    /// Adds what a file says of an rpm repository.
+    fn add_repository(
+        &self,
+        archive: &mut Archive,
+        typed: &TypedArchive,
+        dnf: TypedRepository,
+        folder: &Path,
+    ) -> Result<(), Failure> {
+        if typed.pool.is_some() || !typed.suites.is_empty() || !typed.components.is_empty() || typed.signed_by.is_some()
+        {
+            let message = format!(
+                "the archive `{}` has words of apt's sources and of dnf's repositories: it can be of one kind only",
+                archive.id
+            );
+            return Err(self.mistake(&typed.id, message).into());
+        }
+        let repository = archive.repository.get_or_insert_with(Repository::new);
+        let mistake = |at: &Located<String>, message: String| self.mistake(at, message);
+        let (uris, priority) = dnf.apply(&archive.id, repository, folder, &mistake)?;
+        for uri in uris.into_iter().chain(typed.uris.iter().map(|uri| uri.value.clone())) {
+            if !archive.uris.contains(&uri) {
+                archive.uris.push(uri);
+            }
+        }
+        archive.priority = typed.priority.as_ref().map(|p| p.value).or(priority).or(archive.priority);
+        if repository.repo_gpgcheck && repository.gpgkey.is_empty() {
+            let message = format!(
+                "the repository `{}` has neither `gpgkey`, the keys its metadata is checked against, nor `repo_gpgcheck: false`",
+                archive.id
+            );
+            return Err(self.mistake(&typed.id, message).into());
+        }
+        Ok(())
     }
 
     /// A path typed in a file of `folder`, as one below the root that locks know.
@@ -426,6 +468,7 @@ impl<'a> Merge<'a> {
         if self.archives.is_empty() {
             return Err(missing(path, "archives", "packages come from nowhere else").into());
         }
+        self.check_archives(&format)?;
         let packages = self.requests(format.value)?;
         for typed in &self.exclude {
             let request = format.value.parse_request(&typed.value).map_err(|message| self.mistake(typed, message))?;
@@ -471,6 +514,28 @@ impl<'a> Merge<'a> {
         };
         manifest.digest = digest(&manifest, &self.keyrings);
         Ok(manifest)
+    }
+
+    /// Archives are of the manifest's format.
+    fn check_archives(&self, format: &Located<Format>) -> Result<(), Failure> {
+        let all = self.archives.iter().chain(&self.tools);
+        let other = |archive: &&Archive| match format.value {
+            Format::Deb => archive.repository.is_some(),
+            Format::Rpm => archive.repository.is_none(),
+        };
+        match all.filter(other).map(|archive| &archive.id).next() {
+            None => Ok(()),
+            Some(id) => {
+                let wanted = match format.value {
+                    Format::Deb => "`suites` and `signed-by`",
+                    Format::Rpm => "`baseurl` and `gpgkey`",
+                };
+                let name = format.value.as_str();
+                let message =
+                    format!("the format is `{name}`, and the archive `{id}` is of another: it needs {wanted}");
+                Err(self.mistake(format, message).into())
+            }
+        }
     }
 
     /// What the files ask for, in order and without repeating what is there.

@@ -6,6 +6,7 @@ mod image;
 mod load;
 mod located;
 mod merge;
+mod repository;
 mod template;
 mod typed;
 mod words;
@@ -22,6 +23,7 @@ use crate::package::Format;
 pub use image::{ImageOptions, Kernel, OutputFormat};
 pub use load::load;
 pub use located::Mistake;
+pub use repository::Repository;
 pub use template::{Appmenus, Template};
 
 /// A manifest, complete and checked.
@@ -79,6 +81,9 @@ impl Manifest {
     /// The machines, other than its own kind, that a lock for this architecture is built on through an interpreter: amd64, and
     /// those that the manifest itself is for.
     pub fn machines(&self, architecture: &Architecture) -> Vec<Architecture> {
+        if self.format.interpreters().is_empty() {
+            return Vec::new();
+        }
         let machines = MACHINES.iter().filter_map(|name| name.parse().ok());
         let known = |machine: &Architecture| machine.as_str() == "amd64" || self.architectures.contains(machine);
         machines.filter(|machine| machine != architecture && known(machine)).collect()
@@ -128,6 +133,9 @@ pub struct Archive {
     pub check_valid_until: bool,
     /// apt's `Trusted: yes`: take the archive without a signature.
     pub trusted: bool,
+    /// What makes it an rpm repository.
+    #[serde(flatten)]
+    pub repository: Option<Repository>,
 }
 
 /// A folder of package files.
@@ -188,6 +196,8 @@ pub enum RequestKind {
     Package,
     /// All packages of a task.
     Task,
+    /// All packages of a group, or of a module's stream as `NAME:STREAM`.
+    Group,
     /// A package file.
     File,
 }
@@ -200,6 +210,7 @@ impl fmt::Display for PackageRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             RequestKind::Task => return write!(f, "^{}", self.name),
+            RequestKind::Group => return write!(f, "@{}", self.name),
             RequestKind::Package | RequestKind::File => f.write_str(&self.name)?,
         }
         if let Some(architecture) = &self.architecture {

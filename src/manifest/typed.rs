@@ -1,5 +1,6 @@
 //! A manifest as it is typed in: one YAML file, keys checked, nothing filled in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 use super::located::Located;
+use super::repository::TypedRepository;
 use super::template::TypedTemplate;
 use super::words::{CheckName, ImageSize, Mode, Size};
 use super::{Base, HookPoint, Kernel, OutputFormat};
@@ -60,6 +62,43 @@ pub struct TypedArchive {
     pub priority: Option<Located<i32>>,
     pub check_valid_until: Option<Located<bool>>,
     pub trusted: Option<Located<bool>>,
+    pub repo: Option<Located<String>>,
+    #[serde(default)]
+    pub baseurl: Vec<Located<String>>,
+    pub metalink: Option<Located<String>>,
+    pub mirrorlist: Option<Located<String>>,
+    #[serde(default)]
+    pub gpgkey: Vec<Located<String>>,
+    #[serde(rename = "repo_gpgcheck")]
+    pub repo_gpgcheck: Option<Located<bool>>,
+    pub gpgcheck: Option<Located<bool>>,
+    #[serde(default, alias = "exclude")]
+    pub excludepkgs: Vec<Located<String>>,
+    #[serde(default)]
+    pub includepkgs: Vec<Located<String>>,
+    #[serde(rename = "module_hotfixes")]
+    pub module_hotfixes: Option<Located<bool>>,
+    #[serde(default)]
+    pub vars: BTreeMap<String, Located<String>>,
+}
+
+impl TypedArchive {
+    /// What dnf's words say; they are taken out.
+    pub fn take_repository(&mut self) -> TypedRepository {
+        TypedRepository {
+            repo: self.repo.take(),
+            baseurl: std::mem::take(&mut self.baseurl),
+            metalink: self.metalink.take(),
+            mirrorlist: self.mirrorlist.take(),
+            gpgkey: std::mem::take(&mut self.gpgkey),
+            repo_gpgcheck: self.repo_gpgcheck.take(),
+            gpgcheck: self.gpgcheck.take(),
+            excludepkgs: std::mem::take(&mut self.excludepkgs),
+            includepkgs: std::mem::take(&mut self.includepkgs),
+            module_hotfixes: self.module_hotfixes.take(),
+            vars: std::mem::take(&mut self.vars),
+        }
+    }
 }
 
 /// An entry of `packages:`, a word alone or a mapping.

@@ -30,7 +30,7 @@ impl Word for Base {
 
 impl Word for Format {
     fn from_word(word: &str) -> Result<Self, String> {
-        pick("format", word, &[("deb", Self::Deb)])
+        pick("format", word, &[("deb", Self::Deb), ("rpm", Self::Rpm)])
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod changelog;
 pub mod deb;
+pub mod formula;
 mod install;
 mod ledger;
 mod member_path;
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
@@ -25,6 +26,7 @@ pub use ledger::{Asked, Ledger, Said};
 
 use crate::arch::Architecture;
 use crate::digest::Sha256;
+use crate::error::Hint;
 use crate::manifest::{Kernel, OutputFormat, PackageRequest};
 use crate::source::Index;
 use universe::{Selection, Universe};
@@ -35,6 +37,41 @@ use universe::{Selection, Universe};
 pub enum Format {
     /// Debian binary packages, deb(5).
     Deb,
+    /// Packages of the RPM package manager.
+    Rpm,
+}
+
+/// What a package index says of each package.
+#[derive(PartialEq, Debug)]
+pub enum Table {
+    /// A Packages file.
+    Deb(deb::table::Table),
+    /// An rpm repository.
+    Rpm(rpm::repodata::Repository),
+}
+
+impl Table {
+    /// The table of Debian packages, if it is one.
+    pub fn deb(&self) -> Option<&deb::table::Table> {
+        match self {
+            Self::Deb(table) => Some(table),
+            Self::Rpm(_) => None,
+        }
+    }
+
+    /// The rpm repository, if it is one.
+    pub fn rpm(&self) -> Option<&rpm::repodata::Repository> {
+        match self {
+            Self::Deb(_) => None,
+            Self::Rpm(repository) => Some(repository),
+        }
+    }
+}
+
+/// The error of a stage that has no way yet to treat packages of a format.
+fn untreated<T>(format: Format, what: &str) -> Result<T> {
+    Err(anyhow!("packages of the format `{}` cannot be {what}", format.as_str()))
+        .hint(|| "`compose update-lock`, `fetch`, `why`, `graph` and `diff` of locks work with it")
 }
 
 impl Format {
@@ -42,6 +79,7 @@ impl Format {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deb => "deb",
+            Self::Rpm => "rpm",
         }
     }
 
@@ -50,6 +88,7 @@ impl Format {
     pub fn unpack(self, file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
         match self {
             Self::Deb => deb::archive::unpack(file, sink),
+            Self::Rpm => rpm::archive::unpack(file, sink),
         }
     }
 
@@ -57,6 +96,7 @@ impl Format {
     pub fn unpack_control(self, file: &mut File, sink: &mut dyn MemberSink) -> Result<()> {
         match self {
             Self::Deb => deb::archive::unpack_control(file, sink),
+            Self::Rpm => rpm::archive::unpack_control(file, sink),
         }
     }
 
@@ -64,6 +104,7 @@ impl Format {
     pub fn changelog(self, file: &mut File, package: &str) -> Result<Vec<Entry>> {
         match self {
             Self::Deb => deb::changelog::read(file, package),
+            Self::Rpm => untreated(self, "read for their changelogs"),
         }
     }
 
@@ -71,6 +112,7 @@ impl Format {
     pub fn control_files(self) -> &'static [&'static str] {
         match self {
             Self::Deb => deb::install::CONTROL_FILES,
+            Self::Rpm => &[],
         }
     }
 
@@ -78,6 +120,7 @@ impl Format {
     pub fn scripts(self) -> &'static [&'static str] {
         match self {
             Self::Deb => deb::install::SCRIPTS,
+            Self::Rpm => &[],
         }
     }
 
@@ -86,6 +129,7 @@ impl Format {
     pub fn all_scripts(self) -> &'static [&'static str] {
         match self {
             Self::Deb => deb::install::ALL_SCRIPTS,
+            Self::Rpm => &[],
         }
     }
 
@@ -93,6 +137,7 @@ impl Format {
     pub fn installation(self, packages: Vec<Unpacked>) -> Result<Box<dyn Installation>> {
         match self {
             Self::Deb => Ok(Box::new(deb::install::Deb::new(packages)?)),
+            Self::Rpm => untreated(self, "installed"),
         }
     }
 
@@ -100,6 +145,15 @@ impl Format {
     pub fn compare_versions(self, a: &str, b: &str) -> std::cmp::Ordering {
         match self {
             Self::Deb => deb::version::compare(a, b),
+            Self::Rpm => rpm::version::compare(a, b),
+        }
+    }
+
+    /// Whether a package's architecture is the root's own, or none in particular.
+    pub fn is_native(self, package: &str, root: &Architecture) -> bool {
+        match self {
+            Self::Deb => package == "all" || package == root.as_str(),
+            Self::Rpm => package == "noarch" || package == root.rpm(),
         }
     }
 
@@ -107,6 +161,7 @@ impl Format {
     pub fn parse_request(self, text: &str) -> Result<PackageRequest, String> {
         match self {
             Self::Deb => deb::request::parse(text),
+            Self::Rpm => rpm::request::parse(text),
         }
     }
 
@@ -119,6 +174,7 @@ impl Format {
     ) -> Result<Box<dyn Universe + 'a>> {
         match self {
             Self::Deb => Ok(Box::new(deb::universe::DebUniverse::new(indexes, architecture, selection)?)),
+            Self::Rpm => Ok(Box::new(rpm::universe::RpmUniverse::new(indexes, architecture, selection))),
         }
     }
 
@@ -127,9 +183,10 @@ impl Format {
         self,
         indexes: &'a [Index],
         architecture: &'a Architecture,
-    ) -> Box<dyn Universe + 'a> {
+    ) -> Result<Box<dyn Universe + 'a>> {
         match self {
-            Self::Deb => Box::new(deb::universe::DebUniverse::with_every_version(indexes, architecture)),
+            Self::Deb => Ok(Box::new(deb::universe::DebUniverse::with_every_version(indexes, architecture))),
+            Self::Rpm => untreated(self, "judged"),
         }
     }
 
@@ -137,6 +194,7 @@ impl Format {
     pub fn owned_paths(self, list: &dyn Fn(&str) -> Vec<String>, read: ReadFile<'_>) -> Result<BTreeSet<String>> {
         match self {
             Self::Deb => deb::owned_paths(list, read),
+            Self::Rpm => untreated(self, "looked for in a root"),
         }
     }
 
@@ -144,6 +202,7 @@ impl Format {
     pub fn output_tools(self, outputs: &[OutputFormat], kernel: Kernel) -> Vec<Tool> {
         match self {
             Self::Deb => deb::tools::of(outputs, kernel),
+            Self::Rpm => Vec::new(),
         }
     }
 
@@ -151,6 +210,7 @@ impl Format {
     pub fn interpreters(self) -> &'static [Tool] {
         match self {
             Self::Deb => deb::tools::INTERPRETERS,
+            Self::Rpm => &[],
         }
     }
 
@@ -158,6 +218,7 @@ impl Format {
     pub fn interpreter_paths(self, architecture: &Architecture) -> Vec<String> {
         match self {
             Self::Deb => deb::tools::interpreter_paths(architecture),
+            Self::Rpm => Vec::new(),
         }
     }
 }

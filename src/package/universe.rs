@@ -3,6 +3,7 @@
 //! A format decides which version of a package is its candidate and which candidates satisfy a relation. The choice
 //! itself knows numbers only. Relations are worked out when asked for.
 
+use super::formula::Formula;
 use crate::lock;
 use crate::manifest::{Base, PackageRequest};
 use crate::package::Format;
@@ -58,6 +59,8 @@ pub struct Requirement {
     pub strength: Strength,
     /// The candidates that satisfy it, the one to prefer first.
     pub options: Vec<Candidate>,
+    /// It counts only where all of these are chosen.
+    pub given: Vec<Candidate>,
 }
 
 impl Requirement {
@@ -76,6 +79,37 @@ pub struct Exclusion {
     pub text: String,
     /// The candidates ruled out.
     pub against: Vec<Candidate>,
+}
+
+/// A candidate that asks to come along by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attraction {
+    /// Who.
+    pub candidate: Candidate,
+    /// How much.
+    pub strength: Strength,
+    /// When.
+    pub when: Formula,
+}
+
+/// How a format's tools choose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strategy {
+    /// As apt does: the first candidate that can be had for each requirement, depth first, and no choice taken back.
+    Walk,
+    /// As libsolv does: what must be, and then one choice after the other, taken back where it leads nowhere.
+    Decide,
+}
+
+/// For what a candidate is to be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// Something chosen needs one of the options.
+    Choose,
+    /// The options are what chosen candidates recommend, all together.
+    Recommend,
+    /// The options ask to come along by themselves.
+    Attract,
 }
 
 /// All relations of a candidate, in the order the format's own tools treat them.
@@ -112,6 +146,11 @@ pub trait Universe: Sync {
     /// The format.
     fn format(&self) -> Format;
 
+    /// How the format's tools choose.
+    fn strategy(&self) -> Strategy {
+        Strategy::Walk
+    }
+
     /// How many candidates there are.
     fn len(&self) -> usize;
 
@@ -125,6 +164,16 @@ pub trait Universe: Sync {
 
     /// What a candidate needs and excludes.
     fn relations(&self, candidate: Candidate) -> Relations;
+
+    /// The candidates that ask to come along by themselves.
+    fn attractions(&self) -> Vec<Attraction> {
+        Vec::new()
+    }
+
+    /// Drops those of some options that the format's tools would not take beside the others, and puts the one to take
+    /// first first. `wanted` tells how much something chosen would like to have a candidate, by its own relations or by the
+    /// candidate's.
+    fn rank(&self, _: &mut Vec<Candidate>, _: Purpose, _wanted: &dyn Fn(Candidate) -> Option<Strength>) {}
 
     /// What a candidate neither needs nor brings, but what stays for its sake where it has been brought in vain: the
     /// candidates that satisfy its weak relations.

@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn requirement(text: String, options: Vec<Candidate>) -> Requirement {
-        Requirement { verb: "depends on", text, strength: Strength::Needed, options }
+        Requirement { verb: "depends on", text, strength: Strength::Needed, options, given: Vec::new() }
     }
 
     fn random_relations(numbers: &mut Numbers, count: u64) -> Vec<Rc<Relations>> {

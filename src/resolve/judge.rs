@@ -47,7 +47,7 @@ pub struct Uninstallable {
 
 /// Judges every version of every package of the indexes, each by itself beside the essential packages.
 pub fn judge(format: Format, architecture: &Architecture, indexes: &[Index]) -> Result<Verdict> {
-    let universe = format.universe_of_every_version(indexes, architecture);
+    let universe = format.universe_of_every_version(indexes, architecture)?;
     let universe = universe.as_ref();
     let essential = essential(universe);
     let cache = RefCell::new(RelationsCache::new(universe, Granted::default()));
@@ -75,6 +75,7 @@ fn essential(universe: &dyn Universe) -> Vec<Requirement> {
         text: name.to_owned(),
         strength: Strength::Needed,
         options,
+        given: Vec::new(),
     };
     versions.into_iter().map(need).collect()
 }
@@ -237,7 +238,13 @@ impl Judge<'_> {
 
     fn request(&self, candidate: Candidate) -> Requirement {
         let text = self.universe.identity(candidate).name.to_owned();
-        Requirement { verb: "would have", text, strength: Strength::Needed, options: vec![candidate] }
+        Requirement {
+            verb: "would have",
+            text,
+            strength: Strength::Needed,
+            options: vec![candidate],
+            given: Vec::new(),
+        }
     }
 }
 

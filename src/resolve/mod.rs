@@ -4,10 +4,13 @@
 //! `solve` searches completely, and the walk is done again among what it found; where it finds nothing, it has a proof.
 //! So the result is a function of manifest and indexes.
 //!
+//! Universes of other formats choose as libsolv does, in `decide`; `solve` then has the proof alone to find.
+//!
 //! The proof is made irreducible in `facts`, told as a tree by `explain`, and `advise` finds the changes of the manifest that
 //! help. `judge` asks the same of every package of an archive, by itself.
 
 mod advise;
+mod decide;
 mod explain;
 mod facts;
 mod graph;
@@ -27,7 +30,7 @@ use crate::clock::Timestamp;
 use crate::error::{Hint, with_hints};
 use crate::lock::{self, Asked, Lock};
 use crate::manifest::{Base, Manifest};
-use crate::package::universe::{Candidate, Requirement, Selection, Strength, Universe};
+use crate::package::universe::{Attraction, Candidate, Requirement, Selection, Strategy, Strength, Universe};
 use crate::source::{Index, Indexes};
 use facts::{Fact, Facts};
 use walk::{Granted, RelationsCache};
@@ -181,6 +184,7 @@ fn base_requests(universe: &dyn Universe, base: Base) -> Vec<(Asked, Requirement
         text: universe.identity(candidate).name.to_owned(),
         strength: Strength::Needed,
         options: vec![candidate],
+        given: Vec::new(),
     };
     universe.base(base).into_iter().map(|candidate| (Asked::Base, request(candidate))).collect()
 }
@@ -270,6 +274,9 @@ fn choose(
     cache: &mut RelationsCache<'_>,
     requests: &[(Asked, Requirement)],
 ) -> Result<(IndexMap<Candidate, Asked>, Vec<Candidate>), Facts> {
+    if cache.universe().strategy() == Strategy::Decide {
+        return decide_for(cache, requests);
+    }
     // In the order asked for, as apt treats its command line: which alternative is there first depends on it.
     let mut asked: IndexMap<Candidate, Asked> = IndexMap::new();
     for (who, request) in requests {
@@ -289,6 +296,27 @@ fn choose(
     Ok((asked, chosen))
 }
 
+/// As [`choose`], in libsolv's way. Asked for by itself is what was chosen for a request.
+fn decide_for(
+    cache: &mut RelationsCache<'_>,
+    requests: &[(Asked, Requirement)],
+) -> Result<(IndexMap<Candidate, Asked>, Vec<Candidate>), Facts> {
+    let all: Vec<&Requirement> = requests.iter().map(|(_, request)| request).collect();
+    let chosen = if let Some(chosen) = decide::decide(cache, &all) {
+        chosen
+    } else {
+        let known = RefCell::new(&mut *cache);
+        solve::solve(&|candidate| known.borrow_mut().get(candidate), &all, &[]).map_err(Facts::irreducible)?
+    };
+    let mut asked: IndexMap<Candidate, Asked> = IndexMap::new();
+    for (who, request) in requests {
+        if let Some(root) = request.options.iter().find(|option| chosen.binary_search(option).is_ok()) {
+            asked.entry(*root).and_modify(|before| *before = (*before).max(*who)).or_insert(*who);
+        }
+    }
+    Ok((asked, chosen))
+}
+
 fn lock_entries(
     universe: &dyn Universe,
     cache: &mut RelationsCache<'_>,
@@ -303,14 +331,18 @@ fn lock_entries(
             _ => format!("{}:{}", identity.name, identity.architecture),
         }
     };
+    let attracted = attracted(universe, cache, chosen);
     let mut packages = Vec::new();
     for &candidate in chosen {
         let mut package = universe.record(candidate)?;
         package.asked = asked.get(&candidate).copied();
         let relations = cache.get(candidate);
         let satisfying = |necessary: bool| -> BTreeSet<Candidate> {
-            let requirements =
-                relations.requirements.iter().filter(|requirement| requirement.is_necessary() == necessary);
+            let has = |candidate: &Candidate| chosen.binary_search(candidate).is_ok();
+            let counts = |requirement: &&Requirement| {
+                requirement.is_necessary() == necessary && requirement.given.iter().all(has)
+            };
+            let requirements = relations.requirements.iter().filter(counts);
             let options = requirements.flat_map(|requirement| requirement.options.iter().copied());
             options.filter(|option| *option != candidate && chosen.binary_search(option).is_ok()).collect()
         };
@@ -321,9 +353,31 @@ fn lock_entries(
         };
         let needed = satisfying(true);
         package.depends = labels(&mut needed.iter());
-        package.recommends = labels(&mut satisfying(false).difference(&needed));
+        let mut wished = satisfying(false);
+        wished.extend(attracted.iter().filter(|(_, by)| by.contains(&candidate)).map(|(attracted, _)| *attracted));
+        package.recommends = labels(&mut wished.difference(&needed));
         packages.push(package);
     }
     packages.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
     Ok(packages)
+}
+
+/// The chosen candidates that asked to come along by themselves, each with the chosen ones that made it do so.
+fn attracted(
+    universe: &dyn Universe,
+    cache: &RelationsCache<'_>,
+    chosen: &[Candidate],
+) -> Vec<(Candidate, BTreeSet<Candidate>)> {
+    let has = |candidate: Candidate| chosen.binary_search(&candidate).is_ok();
+    let grants = |attraction: &Attraction| {
+        has(attraction.candidate)
+            && cache.grants(universe.identity(attraction.candidate).name, attraction.strength)
+            && attraction.when.holds(&has)
+    };
+    let come = universe.attractions().into_iter().filter(grants);
+    come.map(|attraction| {
+        let by = attraction.when.candidates().into_iter().filter(|by| has(*by) && *by != attraction.candidate);
+        (attraction.candidate, by.collect())
+    })
+    .collect()
 }

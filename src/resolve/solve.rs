@@ -11,9 +11,9 @@ use std::rc::Rc;
 use indexmap::IndexSet;
 use resolvo::conflict::{ConflictCause, ConflictEdge, ConflictGraph, ConflictNode};
 use resolvo::{
-    Candidates, Condition, ConditionId, Dependencies, DependencyProvider, HintDependenciesAvailable, Interner,
-    KnownDependencies, NameId, Problem, Requirement as Need, SolvableId, Solver, SolverCache, StringId,
-    UnsolvableOrCancelled, VersionSetId, VersionSetUnionId,
+    Candidates, Condition, ConditionId, ConditionalRequirement, Dependencies, DependencyProvider,
+    HintDependenciesAvailable, Interner, KnownDependencies, LogicalOperator, NameId, Problem, Requirement as Need,
+    SolvableId, Solver, SolverCache, StringId, UnsolvableOrCancelled, VersionSetId, VersionSetUnionId,
 };
 
 use super::facts::{Fact, Facts};
@@ -44,6 +44,8 @@ struct Provider<'a> {
     /// The options of requirements that have several, in the order to try them.
     unions: RefCell<Vec<(Vec<VersionSetId>, Requirement)>>,
     known: RefCell<HashMap<(Set, Said), VersionSetId>>,
+    /// On what requirements depend.
+    conditions: RefCell<Vec<Condition>>,
 }
 
 /// A relation in words: verb and text.
@@ -72,7 +74,7 @@ impl Provider<'_> {
             Set::Only(candidate) => vec![candidate],
             Set::AllBut(_) | Set::Nothing => Vec::new(),
         };
-        Requirement { verb, text, strength: Strength::Needed, options }
+        Requirement { verb, text, strength: Strength::Needed, options, given: Vec::new() }
     }
 
     /// What an exclusion says.
@@ -92,18 +94,41 @@ impl Provider<'_> {
     fn need(&self, requirement: &Requirement) -> Need {
         let said = (requirement.verb, requirement.text.clone());
         match requirement.options.as_slice() {
-            [] => self.set(Set::Nothing, &said).into(),
-            [only] => self.set(Set::Only(*only), &said).into(),
+            [] if requirement.given.is_empty() => self.set(Set::Nothing, &said).into(),
+            [only] if requirement.given.is_empty() => self.set(Set::Only(*only), &said).into(),
             options => {
                 let (wished, others): (Vec<Candidate>, Vec<Candidate>) =
                     options.iter().partition(|option| self.wishes.contains(option));
                 let options = wished.into_iter().chain(others);
-                let sets = options.map(|option| self.set(Set::Only(option), &said)).collect();
+                let mut sets: Vec<VersionSetId> = options.map(|option| self.set(Set::Only(option), &said)).collect();
+                if sets.is_empty() {
+                    sets.push(self.set(Set::Nothing, &said));
+                }
                 let mut unions = self.unions.borrow_mut();
                 unions.push((sets, requirement.clone()));
                 VersionSetUnionId(unions.len() as u32 - 1).into()
             }
         }
+    }
+
+    /// The need, where it counts.
+    fn conditional(&self, requirement: &Requirement) -> ConditionalRequirement {
+        let mut condition = None;
+        for given in &requirement.given {
+            let said = (requirement.verb, requirement.text.clone());
+            let one = self.condition(Condition::Requirement(self.set(Set::Only(*given), &said)));
+            condition = Some(match condition {
+                None => one,
+                Some(others) => self.condition(Condition::Binary(LogicalOperator::And, others, one)),
+            });
+        }
+        ConditionalRequirement { condition, requirement: self.need(requirement) }
+    }
+
+    fn condition(&self, condition: Condition) -> ConditionId {
+        let mut conditions = self.conditions.borrow_mut();
+        conditions.push(condition);
+        ConditionId::new(conditions.len() as u32 - 1)
     }
 }
 
@@ -142,8 +167,8 @@ impl Interner for Provider<'_> {
         self.unions.borrow()[union.0 as usize].0.clone().into_iter()
     }
 
-    fn resolve_condition(&self, _: ConditionId) -> Condition {
-        unreachable!("no requirement here has a condition")
+    fn resolve_condition(&self, condition: ConditionId) -> Condition {
+        self.conditions.borrow()[condition.as_u32() as usize].clone()
     }
 }
 
@@ -173,7 +198,7 @@ impl DependencyProvider for Provider<'_> {
             exclusion.against.iter().map(move |other| self.set(Set::AllBut(*other), &said))
         });
         Dependencies::Known(KnownDependencies {
-            requirements: necessary.map(|r| self.need(r).into()).collect(),
+            requirements: necessary.map(|r| self.conditional(r)).collect(),
             constrains: excluded.collect(),
         })
     }
@@ -193,8 +218,9 @@ pub(super) fn solve(
         sets: RefCell::default(),
         unions: RefCell::default(),
         known: RefCell::default(),
+        conditions: RefCell::default(),
     };
-    let requirements = requests.iter().map(|request| provider.need(request).into()).collect();
+    let requirements = requests.iter().map(|request| provider.conditional(request)).collect();
     let wishes: Vec<SolvableId> = wishes.iter().map(|wish| provider.solvable(*wish)).collect();
     let mut solver = Solver::new(provider);
     match solver.solve(Problem::new().requirements(requirements).soft_requirements(wishes)) {

@@ -65,6 +65,17 @@ impl<'a> RelationsCache<'a> {
             packages.iter().map(|package| (package.name.as_str(), package.architecture.as_str())).collect();
     }
 
+    /// Whether a candidate is to stay as it is.
+    pub fn is_preferred(&self, candidate: Candidate) -> bool {
+        let identity = self.universe.identity(candidate);
+        self.preferred.contains(&(identity.name, identity.architecture))
+    }
+
+    /// Whether wishes of a package are granted.
+    pub fn grants(&self, name: &str, strength: Strength) -> bool {
+        self.granted.grants(name, strength)
+    }
+
     /// Whose relations they are.
     pub fn universe(&self) -> &'a dyn Universe {
         self.universe

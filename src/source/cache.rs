@@ -3,7 +3,7 @@
 //! ```text
 //! <cache>/<archive>/<suite>/
 //!     state.json               the newest Date verified, and what to ask the mirror for a change
-//!     InRelease                or Release and Release.gpg
+//!     InRelease                or Release and Release.gpg; of an rpm repository repomd.xml and repomd.xml.asc
 //!     <sha256>                 index files, compressed as the archive has them
 //!     <sha256>.table           what resolving needs of them, to be mapped
 //! ```
@@ -22,6 +22,10 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::package::deb::table::Table;
+
+/// A repository's list of files, and its signature.
+const REPOMD: &str = "repomd.xml";
+const REPOMD_SIGNATURE: &str = "repomd.xml.asc";
 
 /// The two forms in which a Release file comes with its signature (Debian repository format, "Release files").
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +93,36 @@ impl SuiteCache {
         }
         let state = serde_json::to_vec_pretty(state).context("cannot write the state of a suite as JSON")?;
         durable::write_if_changed(&self.state_path(), &state).map(drop)
+    }
+
+    /// The kept `repomd.xml` of an rpm repository and its signature, unverified.
+    pub fn repomd(&self) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+        let read = |name: &str| fs::read(self.folder.join(name)).ok();
+        Some((read(REPOMD)?, read(REPOMD_SIGNATURE)))
+    }
+
+    /// Keeps a verified `repomd.xml`.
+    pub fn save_repomd(&self, text: &[u8], signature: Option<&[u8]>, state: &State) -> Result<()> {
+        durable::write_if_changed(&self.folder.join(REPOMD), text)?;
+        match signature {
+            Some(signature) => drop(durable::write_if_changed(&self.folder.join(REPOMD_SIGNATURE), signature)?),
+            None => remove(&self.folder.join(REPOMD_SIGNATURE))?,
+        }
+        let state = serde_json::to_vec_pretty(state).context("cannot write the state of a repository as JSON")?;
+        durable::write_if_changed(&self.state_path(), &state).map(drop)
+    }
+
+    /// What was made of index files, by a name that has their digests, if it is whole.
+    pub fn made(&self, name: &Sha256) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(self.table_path(name)).ok()?;
+        let digest = bytes.split_off(bytes.len().checked_sub(32)?);
+        (Sha256::of(&bytes).as_bytes()[..] == digest).then_some(bytes)
+    }
+
+    /// Keeps what was made of index files.
+    pub fn save_made(&self, name: &Sha256, mut bytes: Vec<u8>) -> Result<()> {
+        bytes.extend(*Sha256::of(&bytes).as_bytes());
+        durable::write(&self.table_path(name), &bytes)
     }
 
     /// A kept index file, if its bytes still have this SHA-256; otherwise it is removed.

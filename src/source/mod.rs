@@ -9,10 +9,12 @@ pub mod http;
 pub mod mirrors;
 pub mod openpgp;
 pub mod release;
+pub mod rpm;
 
 mod cache;
 mod pool;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::{Archive, Manifest};
-use crate::package::deb::table::Table;
+use crate::package::Table;
 use crate::progress::Progress;
 
 pub use cache::unneeded_indexes;
@@ -97,6 +99,7 @@ pub struct Indexes {
 pub fn load_indexes(wanted: &[(&Manifest, &Architecture)], context: &Context<'_>) -> Result<Vec<Indexes>> {
     let mut asked: Vec<Asked<'_>> = Vec::new();
     let machines: Vec<_> = wanted.iter().map(|(manifest, own)| manifest.machines(own)).collect();
+    let paths: BTreeSet<String> = wanted.iter().flat_map(|(manifest, _)| rpm::paths_asked_for(manifest)).collect();
     for ((manifest, own), machines) in wanted.iter().zip(&machines) {
         let of_root = architectures(manifest, own);
         asked.extend(of_root.flat_map(|architecture| {
@@ -109,7 +112,7 @@ pub fn load_indexes(wanted: &[(&Manifest, &Architecture)], context: &Context<'_>
             archives_of_tools(manifest).iter().map(move |archive| Asked { archive, architecture, optional: true })
         }));
     }
-    let mut loaded = load_archives(&asked, context)?.into_iter();
+    let mut loaded = load_archives(&asked, &paths, context)?.into_iter();
     let mut all = Vec::new();
     for ((manifest, own), machines) in wanted.iter().zip(&machines) {
         let mut packages = Vec::new();
@@ -155,17 +158,26 @@ pub struct Asked<'a> {
     pub optional: bool,
 }
 
-/// The package indexes of each archive for its architecture: of all its suites and components, in their order.
-pub fn load_archives(asked: &[Asked<'_>], context: &Context<'_>) -> Result<Vec<Vec<Index>>> {
-    let loaded = apt::load(asked, context)?;
-    let with_pools = asked.iter().zip(loaded).map(|(asked, indexes)| match &asked.archive.pool {
-        Some(found) => Ok(vec![pool::load_folder(asked.archive, found, asked.architecture)?]),
-        None => Ok(indexes),
+/// The package indexes of each archive for its architecture: of all its suites and components, in their order. `paths` are
+/// files that a manifest asks for, which an index may tell of only when asked.
+pub fn load_archives(asked: &[Asked<'_>], paths: &BTreeSet<String>, context: &Context<'_>) -> Result<Vec<Vec<Index>>> {
+    let (repositories, others): (Vec<Asked<'_>>, Vec<_>) =
+        asked.iter().partition(|asked| asked.archive.repository.is_some());
+    let mut repositories = rpm::load(&repositories, paths, context)?.into_iter();
+    let mut others = apt::load(&others, context)?.into_iter();
+    let with_pools = asked.iter().map(|asked| match (&asked.archive.pool, &asked.archive.repository) {
+        (_, Some(_)) => Ok(repositories.next().into_iter().collect()),
+        (Some(found), None) => {
+            others.next();
+            Ok(vec![pool::load_folder(asked.archive, found, asked.architecture)?])
+        }
+        (None, None) => Ok(others.next().unwrap_or_default()),
     });
     with_pools.collect()
 }
 
-/// All archives that the files of a manifest's locks can come from. Those of package files have their folders' URIs.
+/// All archives that the files of a manifest's locks can come from. Those of package files have their folders' URIs, and
+/// repositories those of each architecture.
 pub fn archives_of_files(manifest: &Manifest) -> Vec<Archive> {
     let uris = |folder: &Path| {
         let folder = std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.to_owned());
@@ -173,6 +185,14 @@ pub fn archives_of_files(manifest: &Manifest) -> Vec<Archive> {
     };
     let mut archives = [manifest.archives.as_slice(), &manifest.tools.archives].concat();
     for archive in &mut archives {
+        if let Some(repository) = &archive.repository {
+            let mut uris = Vec::new();
+            for architecture in &manifest.architectures {
+                uris.extend(archive.uris.iter().map(|uri| repository.expand(uri, architecture)));
+            }
+            uris.dedup();
+            archive.uris = uris;
+        }
         if let Some(pool) = &archive.pool {
             archive.uris = uris(&pool.folder);
         }

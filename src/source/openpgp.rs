@@ -102,6 +102,15 @@ impl Keyring {
         Self::parse(&bytes, path)
     }
 
+    /// Reads several keyring files as one; errors name the first.
+    pub fn load_all(paths: &[PathBuf]) -> Result<Self, Error> {
+        let mut all = Self { path: paths.first().cloned().unwrap_or_default(), keys: Vec::new() };
+        for path in paths {
+            all.keys.extend(Self::load(path)?.keys);
+        }
+        Ok(all)
+    }
+
     /// Reads the bytes of a keyring; `path` names it in errors. Keys this library cannot read are left out.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
         let mut keys = Vec::new();

@@ -17,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::{Archive, Manifest, Pool};
+use crate::package;
 use crate::package::deb::archive;
 use crate::package::deb::control::Stanza;
 use crate::package::deb::table::Table;
@@ -82,7 +83,7 @@ fn load(
         architecture: architecture.clone(),
         date,
         sha256: Sha256::of(text.as_bytes()),
-        table: Arc::new(Table::of(&text)?),
+        table: Arc::new(package::Table::Deb(Table::of(&text)?)),
     })
 }
 

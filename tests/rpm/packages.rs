@@ -3,9 +3,10 @@
 use std::io::{Read, Seek, Write};
 
 use crate::builder::{Listed, Package, Packed, file};
+use crate::support::fixture::Fixture;
 use anyhow::Result;
 use compose::package::rpm::{archive, tag};
-use compose::package::{Member, MemberSink, Part};
+use compose::package::{Format, Member, MemberSink, Part};
 
 /// The members of a package in its order, with the contents of files.
 #[derive(Default)]
@@ -185,4 +186,24 @@ fn no_changed_byte_goes_unseen() {
     other[78..80].copy_from_slice(&[0, 1]);
     let error = unpack(&other).map(|_| ()).unwrap_err();
     assert_eq!(format!("{error:#}"), "its signatures are not in a header: it is older than rpm 3");
+}
+
+#[test]
+fn an_import_holds_all_of_a_package_or_nothing() {
+    let Some(mut fixture) = Fixture::new() else { return };
+    fixture.format = Format::Rpm;
+    let bytes = sample().to_bytes();
+    let commit = fixture.import_one(&bytes).unwrap();
+    assert_eq!(fixture.content(commit, "data/etc/a"), b"text");
+    let (header, lead) = (fixture.content(commit, "control/header"), fixture.content(commit, "control/lead"));
+    assert!(bytes.starts_with(&lead) && bytes.windows(header.len()).any(|window| window == header));
+    let paths: Vec<String> = fixture.index(commit).into_iter().map(|record| record.member.path).collect();
+    assert_eq!(paths, ["lead", "signature", "header", "etc", "etc/a", "etc/link", "etc/null"]);
+    fixture.fsck();
+
+    let Some(mut fixture) = Fixture::new() else { return };
+    fixture.format = Format::Rpm;
+    let climbing = Package::new(vec![file("/", "a", b"text")], &[("./a", b"text"), ("../../b", b"")]);
+    let refusal = fixture.refusal(&climbing.to_bytes());
+    assert!(refusal.ends_with("in the payload: the path `../../b` climbs out of the package's root"), "{refusal}");
 }

@@ -1,5 +1,6 @@
 //! What is loaded, and how little is asked for.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use compose::clock::Timestamp;
 use compose::digest::Sha256;
 use compose::durable;
 use compose::manifest::Archive;
+use compose::package;
 use compose::package::deb::table::Table;
 use compose::progress::Silent;
 use compose::source::http::{Client, Options};
@@ -37,7 +39,7 @@ fn an_index_is_loaded_with_what_its_release_says() {
         architecture: "amd64".parse().unwrap(),
         date: at(DATE),
         sha256: Sha256::of(&file),
-        table: Arc::new(Table::of(&suite.index_text("main/binary-amd64")).unwrap()),
+        table: Arc::new(package::Table::Deb(Table::of(&suite.index_text("main/binary-amd64")).unwrap())),
     };
     assert_eq!(indexes, [expected]);
 }
@@ -64,7 +66,7 @@ fn a_changed_suite_replaces_the_old_indexes() {
     suite.date = at("2026-11-14T10:00:00Z");
     suite.write(&scene.root(), &scene.key, SignedAs::Inline);
     let new = scene.load().unwrap();
-    let view = new[0].table.view();
+    let view = new[0].table.deb().unwrap().view();
     assert!(view.rows.iter().any(|row| view.name(row.name) == "more"));
     let kept = scene.folder.path().join("cache/debian/trixie");
     assert!(kept.join(new[0].sha256.to_hex()).exists());
@@ -107,7 +109,10 @@ fn every_compression_is_read_and_the_best_is_preferred() {
         let mut suite = scene.suite();
         suite.suffixes = suffixes.to_vec();
         suite.write(&scene.root(), &scene.key, SignedAs::Inline);
-        assert_eq!(*scene.load().unwrap()[0].table, Table::of(&suite.index_text("main/binary-amd64")).unwrap());
+        assert_eq!(
+            *scene.load().unwrap()[0].table.deb().unwrap(),
+            Table::of(&suite.index_text("main/binary-amd64")).unwrap()
+        );
         let last = scene.requests().pop().unwrap();
         assert_eq!(last, (format!("/debian/dists/trixie/main/binary-amd64/Packages{best}"), 200));
     }
@@ -251,6 +256,7 @@ fn the_hosts_own_archive_is_loaded() {
         priority: None,
         check_valid_until: true,
         trusted: false,
+        repository: None,
     };
     let mirrors = Mirrors { host, ..Mirrors::default() };
     let cache = tempfile::tempdir().unwrap();
@@ -260,12 +266,12 @@ fn the_hosts_own_archive_is_loaded() {
         Context { client: &client, mirrors: &mirrors, cache: cache.path(), offline: false, now, progress: &Silent };
     let architecture = "amd64".parse().unwrap();
     let archives = [Asked { archive: &archive, architecture: &architecture, optional: false }];
-    let mut loaded = source::load_archives(&archives, &context).unwrap();
+    let mut loaded = source::load_archives(&archives, &BTreeSet::new(), &context).unwrap();
     let indexes = loaded.remove(0);
     assert_eq!(indexes.len(), 1);
     assert_eq!((indexes[0].archive.as_str(), indexes[0].codename.as_str()), ("debian/trixie/main", "trixie"));
-    assert!(indexes[0].table.view().rows.len() > 10_000);
-    assert_eq!(source::load_archives(&archives, &context).unwrap(), std::slice::from_ref(&indexes));
+    assert!(indexes[0].table.deb().unwrap().view().rows.len() > 10_000);
+    assert_eq!(source::load_archives(&archives, &BTreeSet::new(), &context).unwrap(), std::slice::from_ref(&indexes));
     context.offline = true;
-    assert_eq!(source::load_archives(&archives, &context).unwrap(), std::slice::from_ref(&indexes));
+    assert_eq!(source::load_archives(&archives, &BTreeSet::new(), &context).unwrap(), std::slice::from_ref(&indexes));
 }

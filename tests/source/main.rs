@@ -5,6 +5,7 @@ mod refuses;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ impl Scene {
             priority: None,
             check_valid_until: true,
             trusted: false,
+            repository: None,
         };
         Self { folder, server, key, archive, now: at(NOW), offline: false }
     }
@@ -96,7 +98,7 @@ impl Scene {
             progress: &Silent,
         };
         let asked = Asked { archive: &self.archive, architecture: &architecture.parse().unwrap(), optional };
-        let mut loaded = source::load_archives(&[asked], &context)?;
+        let mut loaded = source::load_archives(&[asked], &BTreeSet::new(), &context)?;
         Ok(loaded.remove(0))
     }
 

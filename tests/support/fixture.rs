@@ -17,6 +17,7 @@ use super::needs::{needs, root};
 pub struct Fixture {
     folder: tempfile::TempDir,
     pub store: Store,
+    pub format: Format,
 }
 
 impl Fixture {
@@ -25,7 +26,7 @@ impl Fixture {
         needs(root())?;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
-        Some(Self { folder, store })
+        Some(Self { folder, store, format: Format::Deb })
     }
 
     pub fn file(&self, sha256: Sha256) -> PathBuf {
@@ -46,7 +47,7 @@ impl Fixture {
     }
 
     pub fn import(&self, packages: &[&Package]) -> anyhow::Result<Commits> {
-        let (commits, pending) = import::run(&self.store, Format::Deb, packages, &self.files(), &Silent)?;
+        let (commits, pending) = import::run(&self.store, self.format, packages, &self.files(), &Silent)?;
         self.store.set_refs(pending)?;
         Ok(commits)
     }

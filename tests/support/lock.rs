@@ -28,6 +28,7 @@ pub fn locked(name: &str, version: &str) -> Package {
         sha256: Sha256::of(format!("{name} {version}").as_bytes()),
         asked: None,
         depends: Vec::new(),
+        security_fix: None,
         recommends: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::{
     BeforeAndAfter, FileChange, FileState, LockState, PackageChange, Place, Report, Section, SourceChange, State, Sums,
 };
+use crate::arch::Architecture;
 use crate::diff::why::Chains;
 use crate::diff::{Change, Kind, changes};
 use crate::lock::{Lock, Package};
@@ -29,7 +30,7 @@ pub fn compare<'a>(locks: impl IntoIterator<Item = (Option<&'a Lock>, &'a Lock)>
         ];
         for (section, old, new_list) in sections {
             let place = Place { lock: state.lock.clone(), section };
-            for change in by_source(&place, new.format, new.architecture.as_str(), old, new_list)? {
+            for change in by_source(&place, new.format, &new.architecture, old, new_list)? {
                 match merged.entry(Key::of(&change)) {
                     Entry::Vacant(place) => drop(place.insert(change)),
                     Entry::Occupied(mut place) => place.get_mut().merge(change),
@@ -66,7 +67,13 @@ impl Key {
 }
 
 /// The changes of one list of one lock, gathered by source package.
-fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[Package]) -> Result<Vec<SourceChange>> {
+fn by_source(
+    place: &Place,
+    format: Format,
+    own: &Architecture,
+    old: &[Package],
+    new: &[Package],
+) -> Result<Vec<SourceChange>> {
     let changed = changes(format, old, new);
     // Only what comes or goes has a reason.
     let chains = |kind: Kind, list| -> Result<Option<Chains<'_>>> {
@@ -80,7 +87,7 @@ fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[P
         let source = package.source.as_deref().unwrap_or(&package.name);
         let change = gathered.entry((kind, source, &package.archive)).or_insert_with(|| SourceChange {
             kind,
-            security: is_security(&package.archive) && !matches!(kind, Kind::Removed | Kind::Moved),
+            security: false,
             format,
             source: printable(source),
             archive: printable(&package.archive),
@@ -88,6 +95,8 @@ fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[P
             packages: Vec::new(),
             changelog: None,
         });
+        let is_fix = is_security(&package.archive) || now.is_some_and(|now| has_fix(format, before, now));
+        change.security |= is_fix && !matches!(kind, Kind::Removed | Kind::Moved);
         let why = match kind {
             Kind::Added => chains_now.as_ref().map(|chains| chains.arrived(package)),
             Kind::Removed => chains_before.as_ref().map(|chains| chains.left(package, new)),
@@ -95,8 +104,7 @@ fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[P
         };
         change.packages.push(PackageChange {
             name: match package.architecture.as_str() {
-                "all" => printable(&package.name),
-                architecture if architecture == own => printable(&package.name),
+                architecture if format.is_native(architecture, own) => printable(&package.name),
                 foreign => printable(&format!("{}:{foreign}", package.name)),
             },
             from: before.map(|p| printable(&p.version)),
@@ -115,6 +123,12 @@ fn by_source(place: &Place, format: Format, own: &str, old: &[Package], new: &[P
 /// Whether an archive's id or its suite is one for security updates, by the name that Debian and its derivatives give it.
 fn is_security(archive: &str) -> bool {
     archive.split('/').take(2).any(|part| part.ends_with("-security"))
+}
+
+/// Whether an advisory's version lies between the one before and the one now.
+fn has_fix(format: Format, before: Option<&Package>, now: &Package) -> bool {
+    let Some(fix) = &now.security_fix else { return false };
+    before.is_none_or(|before| format.compare_versions(&before.version, fix).is_lt())
 }
 
 impl LockState {

@@ -1,4 +1,5 @@
-//! What the RPM manual says of package files ("RPM V4 Package format"): lead, headers, tags, payload.
+//! What the RPM manual says of package files ("RPM V4 Package format": lead, headers, tags, payload), of relations and
+//! versions; what a repository's metadata says of packages; and packages as dnf and libsolv choose them.
 
 pub mod archive;
 pub mod blob;
@@ -7,4 +8,11 @@ pub mod file;
 pub mod files;
 pub mod header;
 mod payload;
+pub mod relation;
+pub mod repodata;
+pub mod request;
+pub mod rich;
 pub mod tag;
+pub mod universe;
+pub mod version;
+mod xml;

@@ -13,6 +13,7 @@ use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::Archive;
+use crate::package;
 use crate::package::deb::table::{self, Table};
 use crate::progress::Task;
 use crate::source::{Asked, Context, Index};
@@ -128,7 +129,7 @@ impl Wanted<'_> {
     }
 
     /// The index, with its table.
-    pub fn index(&self, table: Arc<Table>) -> Index {
+    pub fn index(&self, table: Arc<package::Table>) -> Index {
         let (source, release) = (&self.suite.source, &self.suite.release);
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| source.name.to_owned());
         Index {

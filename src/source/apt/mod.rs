@@ -15,7 +15,7 @@ use super::cache::SuiteCache;
 use super::{Asked, Context, Index};
 use crate::digest::Sha256;
 use crate::error::Hint;
-use crate::package::deb::table::Table;
+use crate::package::Table;
 use crate::progress::{Task, Unit};
 
 /// How many suites or indexes are fetched at a time; the wait is for mirrors, not for this host.
@@ -82,7 +82,7 @@ fn load_tables(indexes: &[Vec<Wanted<'_>>], context: &Context<'_>) -> Result<(Ta
     let task = task.as_deref().unwrap_or(&crate::progress::Silent);
     let load = |wanted: &&&Wanted<'_>| {
         Ok(match wanted.load(context, task)? {
-            Found::Here(table) => Found::Here((wanted.sha256, Arc::new(table))),
+            Found::Here(table) => Found::Here((wanted.sha256, Arc::new(Table::Deb(table)))),
             Found::Missing(name) => Found::Missing(name),
         })
     };

@@ -33,6 +33,7 @@ impl DebUniverse<'_> {
                 text: self.entry(member).name.to_owned(),
                 strength: Strength::Needed,
                 options: vec![member],
+                given: Vec::new(),
             })
             .collect();
         if requirements.is_empty() {
@@ -72,6 +73,7 @@ impl Universe for DebUniverse<'_> {
                 text: self.text_of(candidate, member),
                 strength,
                 options: self.options(candidate, member, entry.architecture),
+                given: Vec::new(),
             }));
         }
         for (field, verb) in [(Field::Conflicts, "conflicts with"), (Field::Breaks, "breaks")] {
@@ -141,7 +143,7 @@ impl Universe for DebUniverse<'_> {
 
     fn request(&self, request: &PackageRequest) -> Result<Vec<Requirement>> {
         let (name, architecture) = match request.kind {
-            RequestKind::Task => return self.request_task(&request.name),
+            RequestKind::Task | RequestKind::Group => return self.request_task(&request.name),
             RequestKind::Package => (request.name.as_str(), request.architecture.as_deref()),
             RequestKind::File => {
                 let Version { index, row } = self.file(request)?;
@@ -169,7 +171,7 @@ impl Universe for DebUniverse<'_> {
         match options.as_slice() {
             [_] => {
                 let (verb, text, strength) = ("asks for", request.to_string(), Strength::Needed);
-                return Ok(vec![Requirement { verb, text, strength, options }]);
+                return Ok(vec![Requirement { verb, text, strength, options, given: Vec::new() }]);
             }
             [] => {}
             several => {
@@ -238,6 +240,7 @@ impl Universe for DebUniverse<'_> {
             size: row.size().with_context(|| missing("Size"))?,
             installed_size: u64::from(row.installed_kib) << 10,
             sha256: row.sha256().with_context(|| missing("SHA256"))?,
+            security_fix: None,
             asked: None,
             depends: Vec::new(),
             recommends: Vec::new(),

@@ -101,7 +101,10 @@ impl<'a> DebUniverse<'a> {
 
     /// The names and versions of indexes, as yet without candidates.
     fn read(indexes: &'a [Index], architecture: &'a Architecture) -> Self {
-        let loaded = indexes.iter().map(|index| Loaded { index, view: index.table.view(), names: Vec::new() });
+        let loaded = indexes.iter().filter_map(|index| {
+            let view = index.table.deb()?.view();
+            Some(Loaded { index, view, names: Vec::new() })
+        });
         let mut universe = Self {
             indexes: loaded.collect(),
             architecture: architecture.as_str(),
