@@ -8,6 +8,8 @@
 
 mod clauses;
 
+use std::collections::HashSet;
+
 use self::clauses::{Clauses, Contradiction, Literal};
 use super::walk::RelationsCache;
 use crate::package::universe::{Attraction, Candidate, Purpose, Requirement, Strength};
@@ -202,8 +204,14 @@ impl<'c, 'a> Search<'c, 'a> {
             }
         }
         let is_chosen = |candidate: Candidate| self.clauses.is_chosen(candidate);
+        let name = |candidate: Candidate| self.cache.universe().identity(candidate).name;
+        let names: HashSet<&str> = self.clauses.chosen().map(name).collect();
+        // What has come for one architecture does not for another one by itself.
         let attracted = self.attractions.iter().filter(|(granted, attraction)| {
-            *granted && self.clauses.is_undecided(attraction.candidate) && attraction.when.holds(&is_chosen)
+            *granted
+                && self.clauses.is_undecided(attraction.candidate)
+                && !names.contains(name(attraction.candidate))
+                && attraction.when.holds(&is_chosen)
         });
         let mut attracted: Vec<Candidate> = attracted.map(|(_, attraction)| attraction.candidate).collect();
         attracted.sort_unstable();

@@ -105,7 +105,7 @@ impl RpmUniverse<'_> {
         gone.filter(|other| self.entry(*other).name != entry.name).collect()
     }
 
-    /// Puts the highest version of what all options provide in versions first.
+    /// Puts the highest version of the first thing first that all options provide in versions.
     fn sort_by_what_all_provide(&self, options: &mut [Candidate]) {
         let provided = |option: Candidate| {
             let entry = self.entry(option);
@@ -117,10 +117,7 @@ impl RpmUniverse<'_> {
         for relation in provided(*first) {
             let version =
                 |option: &Candidate| provided(*option).find(|other| other.name == relation.name).map(|other| other.evr);
-            let versions: Option<Vec<&str>> = options.iter().map(version).collect();
-            if let Some(versions) = versions
-                && versions.iter().any(|evr| compare(evr, relation.evr).is_ne())
-            {
+            if options.iter().all(|option| version(option).is_some()) {
                 options.sort_by(|a, b| match (version(a), version(b)) {
                     (Some(a), Some(b)) => compare(b, a),
                     _ => std::cmp::Ordering::Equal,
