@@ -1,7 +1,7 @@
 //! The table.
 #![allow(clippy::unnecessary_wraps, reason = "rows have functions of one type")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::Result;
@@ -13,7 +13,7 @@ use super::subject::RegularFile;
 use super::{Check, Severity, Subject};
 use crate::finalize::{BESIDE_ROOT, OWN_KERNEL_ARCHITECTURE};
 use crate::manifest::Kernel;
-use crate::store::Directory;
+use crate::store::{Directory, split};
 
 /// What is looked for.
 pub const CHECKS: &[Check] = &[
@@ -148,18 +148,19 @@ fn check_set_id(subject: &Subject<'_>) -> Result<Vec<String>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let owned = owned_paths(subject)?;
+    let owned = owned_paths(subject, &found.iter().map(|(path, _)| split(path).1).collect())?;
     let alone = found.into_iter().filter(|(path, _)| !owned.contains(path));
     Ok(alone.map(|(path, what)| format!("/{path} has {what} and is of no package")).collect())
 }
 
-/// All paths that packages brought, where the root's links lead to.
-fn owned_paths(subject: &Subject<'_>) -> Result<BTreeSet<String>> {
+/// The paths with these last names that packages brought, where the root's links lead to.
+fn owned_paths(subject: &Subject<'_>, names: &HashSet<&str>) -> Result<BTreeSet<String>> {
     let list = |folder: &str| -> Vec<String> {
         subject.directory(folder).map(|dir| dir.files.keys().cloned().collect()).unwrap_or_default()
     };
     let paths = subject.manifest.format.owned_paths(&list, &|path| subject.text(path))?;
-    Ok(paths.iter().filter_map(|path| subject.follow(path, true)).collect())
+    let paths = paths.iter().filter(|path| names.contains(split(path).1));
+    Ok(paths.filter_map(|path| subject.follow(path, true)).collect())
 }
 
 fn check_policy(subject: &Subject<'_>) -> Result<Vec<String>> {
