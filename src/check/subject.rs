@@ -108,7 +108,7 @@ impl<'a> Subject<'a> {
 
     /// Whether a file has capabilities of its own (`security.capability`).
     pub(super) fn has_capabilities(&self, file: &RegularFile) -> Result<bool> {
-        Ok(self.reader.attributes(file.object)?.xattrs.contains_key("security.capability"))
+        self.reader.has_xattr(file.object, "security.capability")
     }
 
     /// Whether something is at a path, be it a link that leads nowhere.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::gvariant;
@@ -126,6 +127,16 @@ impl ObjectReader {
         let path = self.path(object);
         let read = || super::upper::attributes_of(&path, &fs::symlink_metadata(&path)?);
         read().with_context(|| format!("cannot read the object {}", path.display()))
+    }
+
+    /// Whether a content object has an extended attribute.
+    pub fn has_xattr(&self, object: Sha256, name: &str) -> Result<bool> {
+        let path = self.path(object);
+        match rustix::fs::lgetxattr(&path, name, &mut [0; 0]) {
+            Ok(_) => Ok(true),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+            Err(e) => Err(e).with_context(|| format!("cannot read the object {}", path.display())),
+        }
     }
 
     /// What a directory's tree object lists.
@@ -283,7 +294,7 @@ impl ObjectWriter {
         let place = name(checksum, kind);
         let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
         match rustix::fs::linkat(CWD, unnamed, &self.objects, &place, AtFlags::SYMLINK_FOLLOW) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(e) => Err(e).with_context(|| format!("cannot create the object {place}")),
         }
     }
