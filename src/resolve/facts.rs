@@ -165,20 +165,7 @@ fn facts_of(owner: Candidate, relations: &Relations) -> Vec<Fact> {
 mod tests {
     use super::*;
     use crate::package::universe::Strength;
-
-    /// Numbers that look random, the same on every run.
-    struct Numbers(u64);
-
-    impl Numbers {
-        fn below(&mut self, limit: u64) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) % limit
-        }
-
-        fn candidates(&mut self, of: u64, at_most: u64) -> Vec<Candidate> {
-            (0..self.below(at_most + 1)).map(|_| Candidate(self.below(of) as u32)).collect()
-        }
-    }
+    use crate::resolve::numbers::Numbers;
 
     fn requirement(text: String, options: Vec<Candidate>) -> Requirement {
         Requirement { verb: "depends on", text, strength: Strength::Needed, options, given: Vec::new() }
@@ -214,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_a_proof_and_without_any_fact_none() {
-        let mut numbers = Numbers(1);
+        let mut numbers = Numbers::new();
         let mut proofs = 0;
         for _ in 0..500 {
             let relations = random_relations(&mut numbers, 8);

@@ -15,6 +15,8 @@ mod explain;
 mod facts;
 mod graph;
 mod judge;
+#[cfg(test)]
+mod numbers;
 mod score;
 mod solve;
 mod walk;

@@ -138,7 +138,7 @@ fn collect(top: &Path, folder: &Path, found: &mut BTreeMap<String, Sha256>) {
 }
 
 /// What differs between rpm's view of a package and the one here; nothing to compare where both refuse it.
-fn compare(package: &Path) -> Option<Vec<String>> {
+pub fn compare(package: &Path) -> Option<Vec<String>> {
     let mut members = Members::default();
     let mut read = || -> Result<Vec<Listed>> {
         archive::unpack(&mut File::open(package)?, &mut members)?;

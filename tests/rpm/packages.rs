@@ -3,8 +3,11 @@
 use std::io::{Read, Seek, Write};
 
 use crate::builder::{Listed, Package, Packed, file};
+use crate::oracle;
 use crate::support::fixture::Fixture;
+use crate::support::needs::{host_program, needs};
 use anyhow::Result;
+use compose::durable;
 use compose::package::rpm::{archive, tag};
 use compose::package::{Format, Member, MemberSink, Part};
 
@@ -186,6 +189,21 @@ fn no_changed_byte_goes_unseen() {
     other[78..80].copy_from_slice(&[0, 1]);
     let error = unpack(&other).map(|_| ()).unwrap_err();
     assert_eq!(format!("{error:#}"), "its signatures are not in a header: it is older than rpm 3");
+}
+
+/// As `ci/oracle-rpm` has it of packages that others made.
+#[test]
+fn rpm_says_the_same_of_packages_made_here() {
+    let programs = host_program("rpm", "--version").and(host_program("rpm2cpio", "/dev/null"));
+    let Some(()) = needs(programs) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let ping = Listed { capabilities: "cap_net_raw=ep", ..file("/", "ping", b"x") };
+    let capable = Package::new(vec![ping], &[("./ping", b"x")]);
+    for (number, package) in [sample(), capable].iter().enumerate() {
+        let path = folder.path().join(format!("{number}.rpm"));
+        durable::write(&path, &package.to_bytes()).unwrap();
+        assert_eq!(oracle::compare(&path), Some(Vec::new()));
+    }
 }
 
 #[test]

@@ -294,16 +294,7 @@ enum Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Numbers that look random, the same on every run.
-    struct Numbers(u64);
-
-    impl Numbers {
-        fn below(&mut self, limit: u64) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) % limit
-        }
-    }
+    use crate::resolve::numbers::Numbers;
 
     fn some_set_fits(clauses: &[Vec<Literal>], candidates: u32) -> bool {
         (0_u32..1 << candidates).any(|set| {
@@ -314,7 +305,7 @@ mod tests {
 
     #[test]
     fn the_search_is_complete() {
-        let mut numbers = Numbers(1);
+        let mut numbers = Numbers::new();
         let (mut found, mut refuted) = (0, 0);
         for _ in 0..3000 {
             let count = 8;
