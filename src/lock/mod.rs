@@ -4,6 +4,7 @@
 
 pub mod dot;
 pub mod graph;
+mod plain;
 
 use std::path::{Path, PathBuf};
 
@@ -150,7 +151,7 @@ impl Lock {
             )
         };
         // Big locks take long to read: the version alone only where that says why the whole cannot be read.
-        let lock: Self = match serde_yaml::from_str(text) {
+        let lock: Self = match plain::from_str(text).or_else(|_| serde_yaml::from_str(text)) {
             Ok(lock) => lock,
             Err(error) => match serde_yaml::from_str(text) {
                 Ok(Head { version }) if version != VERSION => return Err(other(version)),
