@@ -14,7 +14,7 @@ use super::inode::{self, EXTENTS, INDEX, Inode};
 use super::layout::{Blocks, Layout};
 use super::own;
 use super::superblock::{self, Identity, JOURNAL, ORPHANS};
-use crate::finalize::sparse::SparseFile;
+use crate::finalize::sparse::{Buffer, SparseFile};
 use crate::store::{Leaf, ObjectReader};
 
 /// How many blocks are written at once.
@@ -47,8 +47,8 @@ impl Writer<'_> {
     pub(super) fn write(&self) -> Result<()> {
         let (contents, rest) = rayon::join(
             || {
-                let buffer = || vec![0; (PART * BLOCK) as usize];
-                self.parts().par_iter().try_for_each_init(buffer, |buffer, part| self.write_part(part, buffer))
+                let buffer = || Buffer::new((PART * BLOCK) as usize);
+                self.parts().par_iter().try_for_each_init(buffer, |buffer, part| self.write_part(part, buffer.as_mut()))
             },
             || self.write_own().context("cannot write the file system's own structures"),
         );
@@ -142,7 +142,9 @@ impl Writer<'_> {
             descriptors.extend_from_slice(&group.descriptor);
         }
         descriptors.resize((geometry.descriptor_blocks * BLOCK) as usize, 0);
-        let journal = self.own_map(JOURNAL, &self.layout.journal)?;
+        let mut beside = Gathered::new(self);
+        let journal = self.own_map(JOURNAL, &self.layout.journal, &mut beside)?;
+        beside.flush()?;
         for group in geometry.copies() {
             let superblock =
                 superblock::superblock(self.layout, &self.identity, &(journal, geometry.journal * BLOCK), group);
@@ -159,33 +161,35 @@ impl Writer<'_> {
 
     /// Writes inodes of one group, and what they have of blocks that are not contents of files.
     fn write_inodes(&self, first: u64) -> Result<()> {
+        let mut beside = Gathered::new(self);
         let geometry = &self.layout.geometry;
         let (group, within) = (first / geometry.inodes_per_group, first % geometry.inodes_per_group);
         let end = (first + INODES).min((group + 1) * geometry.inodes_per_group).min(self.layout.inodes);
-        let mut bytes = Vec::with_capacity((INODES * INODE) as usize);
-        for number in first + 1..=end {
-            bytes.extend_from_slice(&self.inode(number as u32)?);
+        let mut bytes = Buffer::new((INODES * INODE) as usize);
+        for (inode, number) in bytes.as_mut().chunks_mut(INODE as usize).zip(first + 1..=end) {
+            inode.copy_from_slice(&self.inode(number as u32, &mut beside)?);
         }
-        bytes.resize(bytes.len().next_multiple_of(BLOCK as usize), 0);
+        beside.flush()?;
         let table = geometry.tables[group as usize].inodes;
-        Ok(self.put(table + within * INODE / BLOCK, &bytes)?)
+        let size = ((end - first) * INODE).next_multiple_of(BLOCK);
+        Ok(self.put(table + within * INODE / BLOCK, &bytes.as_mut()[..size as usize])?)
     }
 
-    fn inode(&self, number: u32) -> Result<[u8; INODE as usize]> {
+    fn inode(&self, number: u32, beside: &mut Gathered<'_>) -> Result<[u8; INODE as usize]> {
         let Layout { journal, orphans, geometry, .. } = self.layout;
         let inode = match number {
             own::RESIZE => own::resize_inode(self.layout),
-            JOURNAL if geometry.journal > 0 => own::inode(journal, self.own_map(JOURNAL, journal)?),
-            ORPHANS if geometry.orphans > 0 => own::inode(orphans, self.own_map(ORPHANS, orphans)?),
+            JOURNAL if geometry.journal > 0 => own::inode(journal, self.own_map(JOURNAL, journal, beside)?),
+            ORPHANS if geometry.orphans > 0 => own::inode(orphans, self.own_map(ORPHANS, orphans, beside)?),
             number => match self.layout.item_of(number) {
-                Some(item) => self.inode_of(item)?,
+                Some(item) => self.inode_of(item, beside)?,
                 None => return Ok(inode::unused(number, self.identity.time, self.seed())),
             },
         };
         Ok(inode.encode(number, self.identity.time, self.seed()))
     }
 
-    fn inode_of(&self, index: usize) -> Result<Inode<'_>> {
+    fn inode_of(&self, index: usize, beside: &mut Gathered<'_>) -> Result<Inode<'_>> {
         let (item, blocks) = (&self.items[index], &self.layout.items[index]);
         let (own_seed, mut flags) = (self.seed().of_inode(self.layout.inode_of(index)), EXTENTS);
         let map = match &item.kind {
@@ -199,7 +203,7 @@ impl Writer<'_> {
                 map[..target.len()].copy_from_slice(target);
                 map
             }
-            Kind::Link(_) | Kind::Directory { .. } | Kind::File { .. } => self.map(blocks, own_seed)?,
+            Kind::Link(_) | Kind::Directory { .. } | Kind::File { .. } => Self::map(blocks, own_seed, beside)?,
         };
         match &item.kind {
             Kind::Directory { names, packed, least } => {
@@ -209,19 +213,19 @@ impl Writer<'_> {
                 let mut rest = bytes.as_slice();
                 for extent in &blocks.extents {
                     let (part, more) = rest.split_at((u64::from(extent.blocks) * BLOCK) as usize);
-                    self.put(extent.physical, part)?;
+                    beside.put(extent.physical, part)?;
                     rest = more;
                 }
             }
             Kind::Link(target) if !blocks.extents.is_empty() => {
                 let mut block = target.clone();
                 block.resize(BLOCK as usize, 0);
-                self.put(blocks.extents[0].physical, &block)?;
+                beside.put(blocks.extents[0].physical, &block)?;
             }
             _ => {}
         }
         if let Some(place) = blocks.attributes {
-            self.put(place, &item.attributes.block(place, self.seed()))?;
+            beside.put(place, &item.attributes.block(place, self.seed()))?;
         }
         Ok(Inode {
             mode: item.mode,
@@ -237,19 +241,51 @@ impl Writer<'_> {
         })
     }
 
-    fn own_map(&self, number: u32, blocks: &Blocks) -> Result<[u8; 60]> {
-        self.map(blocks, self.seed().of_inode(number))
+    fn own_map(&self, number: u32, blocks: &Blocks, beside: &mut Gathered<'_>) -> Result<[u8; 60]> {
+        Self::map(blocks, self.seed().of_inode(number), beside)
     }
 
     /// The root of the tree of extents, whose other nodes are written.
-    fn map(&self, blocks: &Blocks, seed: Seed) -> Result<[u8; 60]> {
+    fn map(blocks: &Blocks, seed: Seed, beside: &mut Gathered<'_>) -> Result<[u8; 60]> {
         let mut written = Ok(());
         let map = extents::root(&blocks.extents, &blocks.tree, seed, |place, block| {
             if written.is_ok() {
-                written = self.put(place, &block);
+                written = beside.put(place, &block);
             }
         });
         Ok(written.map(|()| map)?)
+    }
+}
+
+/// Blocks on their way to the volume, written when one comes that is not the next.
+struct Gathered<'w> {
+    writer: &'w Writer<'w>,
+    first: u64,
+    count: u64,
+    bytes: Buffer,
+}
+
+impl<'w> Gathered<'w> {
+    fn new(writer: &'w Writer<'w>) -> Self {
+        Self { writer, first: 0, count: 0, bytes: Buffer::new((PART * BLOCK) as usize) }
+    }
+
+    fn put(&mut self, block: u64, bytes: &[u8]) -> io::Result<()> {
+        for (block, bytes) in (block..).zip(bytes.chunks(BLOCK as usize)) {
+            if block != self.first + self.count || self.count == PART {
+                self.flush()?;
+                self.first = block;
+            }
+            self.bytes.as_mut()[(self.count * BLOCK) as usize..][..bytes.len()].copy_from_slice(bytes);
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.put(self.first, &self.bytes.as_mut()[..(self.count * BLOCK) as usize])?;
+        self.count = 0;
+        Ok(())
     }
 }
 
