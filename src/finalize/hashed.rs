@@ -8,6 +8,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::direct::Stream;
 use crate::digest::{Hasher, Sha256};
 
 /// How many bytes are handed over at once: few enough to be in the cache still when they are hashed.
@@ -18,16 +19,16 @@ const WAITING: usize = 16;
 /// Makes a new file of what `fill` writes; gives its digest and size.
 pub fn write(path: &Path, fill: impl FnOnce(BufWriter<Blocks>) -> Result<()>) -> Result<(Sha256, u64)> {
     let failed = || format!("cannot write {}", path.display());
-    let mut output = File::create_new(path).with_context(failed)?;
+    let output = File::create_new(path).with_context(failed)?;
     let (sender, blocks) = sync_channel::<Vec<u8>>(WAITING);
     let written = thread::scope(|scope| {
         let writer = scope.spawn(move || -> io::Result<Hasher> {
-            let mut hasher = Hasher::default();
+            let (mut hasher, mut stream) = (Hasher::default(), Stream::new(&output));
             for block in blocks {
                 hasher.update(&block);
-                output.write_all(&block)?;
+                stream.write_all(&block)?;
             }
-            Ok(hasher)
+            stream.finish().map(|()| hasher)
         });
         let filled = fill(BufWriter::with_capacity(BLOCK, Blocks(sender)));
         let written = writer.join().map_err(|_| anyhow!("the thread that writes the file panicked"))?;

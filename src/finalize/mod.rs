@@ -3,6 +3,7 @@
 //!
 //! Images are sparse files: what is free in them is holes, and they are named by a digest that skips those (see `verity`).
 
+mod direct;
 mod disk;
 mod efi;
 mod ext4;

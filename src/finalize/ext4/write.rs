@@ -14,7 +14,8 @@ use super::inode::{self, EXTENTS, INDEX, Inode};
 use super::layout::{Blocks, Layout};
 use super::own;
 use super::superblock::{self, Identity, JOURNAL, ORPHANS};
-use crate::finalize::sparse::{Buffer, SparseFile};
+use crate::finalize::direct::Buffer;
+use crate::finalize::sparse::SparseFile;
 use crate::store::{Leaf, ObjectReader};
 
 /// How many blocks are written at once.
