@@ -1,4 +1,4 @@
-//! A file that is hashed while it is written, both in a thread beside the one that makes its bytes.
+//! A file that is hashed while it is written, each in a thread beside the one that makes its bytes.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -22,19 +22,28 @@ pub fn write(path: &Path, fill: impl FnOnce(BufWriter<Blocks>) -> Result<()>) ->
     let output = File::create_new(path).with_context(failed)?;
     let (sender, blocks) = sync_channel::<Vec<u8>>(WAITING);
     let written = thread::scope(|scope| {
-        let writer = scope.spawn(move || -> io::Result<Hasher> {
-            let (mut hasher, mut stream) = (Hasher::default(), Stream::new(&output));
+        let (hashed, to_write) = sync_channel::<Vec<u8>>(WAITING);
+        let hasher = scope.spawn(move || {
+            let mut hasher = Hasher::default();
             for block in blocks {
                 hasher.update(&block);
-                stream.write_all(&block)?;
+                if hashed.send(block).is_err() {
+                    break;
+                }
             }
-            stream.finish().map(|()| hasher)
+            hasher
+        });
+        let writer = scope.spawn(move || -> io::Result<()> {
+            let mut stream = Stream::new(&output);
+            to_write.iter().try_for_each(|block| stream.write_all(&block))?;
+            stream.finish()
         });
         let filled = fill(BufWriter::with_capacity(BLOCK, Blocks(sender)));
-        let written = writer.join().map_err(|_| anyhow!("the thread that writes the file panicked"))?;
+        let panicked = |_| anyhow!("a thread that writes the file panicked");
+        let (hasher, written) = (hasher.join().map_err(panicked)?, writer.join().map_err(panicked)?);
         // Where both failed, the file's own words say more than those of a broken pipe.
-        let written = written.with_context(failed)?;
-        filled.map(|()| written)
+        written.with_context(failed)?;
+        filled.map(|()| hasher)
     })?;
     let size = written.size();
     Ok((written.finish(), size))
