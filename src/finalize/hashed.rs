@@ -22,12 +22,12 @@ pub fn write(path: &Path, fill: impl FnOnce(BufWriter<Blocks>) -> Result<()>) ->
     let output = File::create_new(path).with_context(failed)?;
     let (sender, blocks) = sync_channel::<Vec<u8>>(WAITING);
     let written = thread::scope(|scope| {
-        let (hashed, to_write) = sync_channel::<Vec<u8>>(WAITING);
+        let (onwards, to_write) = sync_channel::<Vec<u8>>(WAITING);
         let hasher = scope.spawn(move || {
             let mut hasher = Hasher::default();
             for block in blocks {
                 hasher.update(&block);
-                if hashed.send(block).is_err() {
+                if onwards.send(block).is_err() {
                     break;
                 }
             }
