@@ -45,6 +45,7 @@ pub fn fetch_files(manifest: &Manifest, files: &[&Package], settings: &Settings)
     let context = fetch::Context {
         client: &settings.client,
         mirrors: &settings.mirrors,
+        format: manifest.format,
         archives: &archives,
         store: &settings.store,
         manifest: &manifest.path,

@@ -1,10 +1,12 @@
 //! rpm's format: repositories, from their metadata to a lock, and packages.
 
 mod builder;
+mod keys;
 mod oracle;
 mod packages;
 mod refuses;
 mod resolves;
+mod signed;
 #[path = "../support/mod.rs"]
 mod support;
 mod versions;
