@@ -60,6 +60,7 @@ impl Scene {
             mirrors: &Mirrors { arguments, ..Mirrors::default() },
             format: Format::Deb,
             archives: &[],
+            architectures: &[],
             store: &self.store(),
             manifest: Path::new("m.yaml"),
             offline: self.offline,

@@ -8,24 +8,28 @@ mod download;
 mod failure;
 pub mod signed;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rayon::prelude::*;
 
 use self::download::Download;
 use self::failure::{Failure, Kind};
 use self::signed::Signers;
+use crate::arch::Architecture;
 use crate::digest::Sha256;
+use crate::error::{hints, with_hints};
 use crate::lock::Package;
 use crate::manifest::Archive;
 use crate::package::{Format, SignatureError};
 use crate::progress::{Progress, Task, Unit};
 use crate::source::http::Client;
 use crate::source::mirrors::Mirrors;
+use crate::source::rpm::places::listed;
 
 /// How many files are fetched at a time when nothing else is asked for.
 pub const CONNECTIONS: usize = 8;
@@ -39,8 +43,10 @@ pub struct Context<'a> {
     pub mirrors: &'a Mirrors,
     /// The packages' format.
     pub format: Format,
-    /// The manifest's archives, tools' included, whose own URIs and keys come into question.
+    /// The manifest's archives, tools' included, whose own URIs, lists of mirrors and keys come into question.
     pub archives: &'a [Archive],
+    /// The manifest's architectures, for which these lists are.
+    pub architectures: &'a [Architecture],
     /// The store's folder.
     pub store: &'a Path,
     /// The manifest, as hints name it.
@@ -128,11 +134,12 @@ fn fetch_all<'a>(
     report: &mut Report,
 ) -> Vec<Failure<'a>> {
     let task = context.progress.task("packages", Unit::Bytes, wanted.iter().map(|package| package.size).sum());
+    let places = places(wanted, context);
     let next = AtomicUsize::new(0);
     let shared = Mutex::new((Vec::new(), report));
     let work = || {
         while let Some(package) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = fetch_one(package, signers, context, task.as_ref());
+            let outcome = fetch_one(package, signers, &places, context, task.as_ref());
             let mut shared = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match outcome {
                 Ok(bytes) => {
@@ -151,14 +158,54 @@ fn fetch_all<'a>(
     shared.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0
 }
 
+/// Where the files of each archive are.
+type Places<'a> = BTreeMap<&'a str, Result<Vec<String>>>;
+
+/// The mirrors of the archives of these files.
+fn places<'a>(wanted: &[&'a Package], context: &Context<'_>) -> Places<'a> {
+    let mut places = Places::new();
+    for package in wanted {
+        places.entry(package.archive_id()).or_insert_with_key(|id| mirrors_of(id, context));
+    }
+    places
+}
+
+fn mirrors_of(id: &str, context: &Context<'_>) -> Result<Vec<String>> {
+    let archives = || context.archives.iter().filter(|archive| archive.id == id);
+    let own: Vec<String> = archives().flat_map(|archive| archive.uris.clone()).collect();
+    context.mirrors.find_with(id, &own, || {
+        let mut all: Vec<String> = Vec::new();
+        for repository in archives().filter_map(|archive| archive.repository.as_ref()) {
+            for architecture in context.architectures {
+                let listed = listed(id, repository, architecture, context.client)?.mirrors;
+                let new = listed.into_iter().map(|uri| repository.expand(&uri, architecture));
+                all.extend(new.filter(|uri| !own.contains(uri)));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        all.retain(|uri| seen.insert(uri.clone()));
+        Ok(all)
+    })
+}
+
 /// Brings one file from the first mirror that has the right bytes; gives the number of bytes fetched.
-fn fetch_one(package: &Package, signers: &Signers, context: &Context<'_>, task: &dyn Task) -> Result<u64, Kind> {
-    let own: Vec<String> =
-        context.archives.iter().filter(|a| a.id == package.archive_id()).flat_map(|a| a.uris.clone()).collect();
-    let mirrors = context.mirrors.find(package.archive_id(), &own).map_err(Kind::Broken)?;
+fn fetch_one(
+    package: &Package,
+    signers: &Signers,
+    places: &Places<'_>,
+    context: &Context<'_>,
+    task: &dyn Task,
+) -> Result<u64, Kind> {
+    let mirrors = match places.get(package.archive_id()) {
+        Some(Ok(mirrors)) => mirrors.as_slice(),
+        Some(Err(error)) => {
+            return Err(Kind::Broken(with_hints(anyhow!("{error:#}"), hints(error).into_iter().map(str::to_owned))));
+        }
+        None => &[],
+    };
     let path = file_path(context.store, &package.sha256);
     let Some(mut download) = Download::open(&path, package, task).map_err(Kind::Broken)? else { return Ok(0) };
-    download.fetch_from_any(context.client, &mirrors)?;
+    download.fetch_from_any(context.client, mirrors)?;
     if let Some(keyring) = signers.of(package) {
         download.check(|file| context.format.check_signature(file, keyring))?;
     }

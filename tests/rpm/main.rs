@@ -4,6 +4,7 @@ mod builder;
 mod keys;
 mod oracle;
 mod packages;
+mod places;
 mod refuses;
 mod resolves;
 mod signed;

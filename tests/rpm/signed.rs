@@ -115,6 +115,7 @@ impl Scene {
             mirrors: &Mirrors::default(),
             format: Format::Rpm,
             archives: std::slice::from_ref(&self.archive),
+            architectures: &[],
             store: &store,
             manifest: "m.yaml".as_ref(),
             offline: false,
