@@ -118,6 +118,30 @@ fn weak_dependencies_come_along_when_asked() {
 }
 
 #[test]
+fn rich_weak_dependencies_bring_what_libsolv_has_them_bring() {
+    let weak = "recommends: true\n";
+    let supplements = |relation: &str| format!("p 1-1; supplements: {relation}");
+    // What merely holds sets nothing off.
+    for (relation, expected) in [
+        ("(missing if b)", "a"),
+        ("(a if b)", "a p"),
+        ("(b if a else missing)", "a"),
+        ("(missing if b else a)", "a p"),
+        ("(a unless b)", "a p"),
+        ("(a unless a)", "a"),
+        ("(b unless c else a)", "a"),
+        ("(b unless a else a)", "a p"),
+        ("((b if c) and a)", "a p"),
+        ("((b if c) or missing)", "a"),
+    ] {
+        assert_eq!(names(&["a 1-1", "b 1-1", "c 1-1", &supplements(relation)], "a", weak), expected, "{relation}");
+    }
+    // What can never be recommended brings no part of itself.
+    let recommends = "a 1-1; recommends: ((missing unless (c if b)) if (d if e))";
+    assert_eq!(names(&[recommends, "b 1-1", "c 1-1", "d 1-1", "e 1-1"], "a", weak), "a e");
+}
+
+#[test]
 fn groups_and_modules_are_asked_for() {
     let comps = "<comps><group><id>core</id><packagelist><packagereq type='mandatory'>a</packagereq>\
                  <packagereq type='default'>b</packagereq><packagereq type='optional'>c</packagereq></packagelist></group></comps>";

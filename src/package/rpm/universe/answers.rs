@@ -125,7 +125,11 @@ impl Universe for RpmUniverse<'_> {
             let rows = self.indexes[self.entry(candidate).index as usize].rows;
             for (field, strength) in fields {
                 attractions.extend(self.stored(candidate, field).iter().map(|stored| {
-                    let when = self.meaning(&rows.relation(stored));
+                    let relation = rows.relation(stored);
+                    let when = match field {
+                        Field::Supplements => self.set_off(&relation),
+                        _ => self.meaning(&relation),
+                    };
                     Attraction { candidate, strength, when }
                 }));
             }
