@@ -11,6 +11,7 @@ use compose::digest::Sha256;
 use compose::durable;
 use compose::fetch::{self, Context, Report};
 use compose::lock::Package;
+use compose::package::Format;
 use compose::progress::{Progress, Silent, Task, Unit};
 use compose::source::http::{Client, Options};
 use compose::source::mirrors::{MirrorMap, Mirrors};
@@ -57,7 +58,9 @@ impl Scene {
         let context = Context {
             client: &Client::new(options),
             mirrors: &Mirrors { arguments, ..Mirrors::default() },
+            format: Format::Deb,
             archives: &[],
+            architectures: &[],
             store: &self.store(),
             manifest: Path::new("m.yaml"),
             offline: self.offline,

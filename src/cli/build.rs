@@ -12,6 +12,7 @@ use compose::arch::Architecture;
 use compose::artifact::Artifact;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
+use compose::fetch::signed;
 use compose::finalize;
 use compose::history::{self, Recorded, Template, Version};
 use compose::import::{self, Imports, LookUp};
@@ -21,7 +22,7 @@ use compose::progress::Progress;
 use compose::sandbox::Program;
 use compose::store::{Store, Tree};
 use compose::timing::{Part, Spent};
-use compose::{assemble, fetch, publish};
+use compose::{assemble, fetch, publish, source};
 
 use super::fetch::fetch_files;
 use super::manifests::some_architectures;
@@ -114,6 +115,26 @@ pub fn cannot(what: &str, manifest: &Manifest, lock: &Lock, error: Error) -> Err
     error.context(context)
 }
 
+/// Makes sure that packages are signed where they have to be, whoever brought them into the store; gives the number of files
+/// fetched for it.
+fn authenticate(
+    store: &Store,
+    manifest: &Manifest,
+    lock: &Lock,
+    packages: &[&Package],
+    settings: &Settings,
+) -> Result<usize> {
+    let archives = source::archives_of_files(manifest);
+    let packages = signed::have_to_be(packages, &archives);
+    let key = signed::key(lock.format, &packages, &archives)?;
+    if packages.is_empty() || signed::is_known(store, key)? {
+        return Ok(0);
+    }
+    let report = fetch_files(manifest, &packages, settings)?;
+    signed::remember(store, key)?;
+    Ok(report.fetched)
+}
+
 /// Looks packages up and fetches the files of those that the store does not have; gives the number of files fetched.
 pub fn find<'a>(
     store: &Store,
@@ -135,6 +156,7 @@ pub fn obtain(
     packages: &[&Package],
     settings: &Settings,
 ) -> Result<()> {
+    authenticate(store, manifest, lock, packages, settings)?;
     let (found, _) = find(store, manifest, lock, packages, settings)?;
     if !found.missing.is_empty() {
         let root = store.root();
@@ -153,13 +175,15 @@ pub fn configure(
     settings: &Settings,
     summary: &mut Summary,
 ) -> Result<(Sha256, Option<Tree>)> {
+    let packages: Vec<_> = lock.packages.iter().collect();
+    let early = summary.time("fetch", || authenticate(store, manifest, lock, &packages, settings))?;
     if let Some(commit) = assemble::cached(store, assemble::key(manifest, lock)?)? {
         return Ok((commit, None));
     }
     let program = summary.time("fetch", || emulation::program(store, manifest, lock, settings))?;
-    let packages: Vec<_> = lock.packages.iter().collect();
     let (found, fetched) = summary.time("fetch", || find(store, manifest, lock, &packages, settings))?;
     let (reused, imported) = (found.commits.len(), found.missing.len());
+    let fetched = early + fetched;
     summary.note(format!("{fetched} packages fetched, {imported} imported, {reused} reused"));
     let root = store.root();
     let file_of = |sha256: Sha256| fetch::file_path(root, &sha256);

@@ -45,7 +45,9 @@ pub fn fetch_files(manifest: &Manifest, files: &[&Package], settings: &Settings)
     let context = fetch::Context {
         client: &settings.client,
         mirrors: &settings.mirrors,
+        format: manifest.format,
         archives: &archives,
+        architectures: &manifest.architectures,
         store: &settings.store,
         manifest: &manifest.path,
         offline: settings.offline,

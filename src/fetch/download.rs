@@ -12,6 +12,7 @@ use super::failure::{Attempt, Kind};
 use crate::digest::{Hasher, Sha256};
 use crate::durable;
 use crate::lock::Package;
+use crate::package::SignatureError;
 use crate::progress::Task;
 use crate::source::http::{self, Client, Sink};
 
@@ -129,6 +130,14 @@ impl<'a> Download<'a> {
                 return Err(Attempt::WrongFile { uri: uri.to_owned(), found });
             }
         }
+    }
+
+    /// Looks at the whole file before it gets its name; one that is not good does not stay.
+    pub fn check(&mut self, look: impl FnOnce(&mut File) -> Result<(), SignatureError>) -> Result<(), Kind> {
+        look(&mut self.file).map_err(|error| match self.restart() {
+            Ok(()) => Kind::Signature(error),
+            Err(error) => Kind::Attempts(vec![Attempt::Local(self.part.clone(), error)]),
+        })
     }
 
     /// Gives the file its name; tells how many bytes were fetched for it.

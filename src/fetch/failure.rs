@@ -9,7 +9,8 @@ use anyhow::{Result, anyhow};
 use super::download::FoundFile;
 use crate::error::{hints, with_hints};
 use crate::lock::Package;
-use crate::source::http;
+use crate::package::SignatureError;
+use crate::source::{http, openpgp};
 
 /// How many failures are told in full.
 const TOLD: usize = 10;
@@ -26,6 +27,8 @@ pub enum Kind {
     Offline,
     /// No mirror gave it: one attempt for each.
     Attempts(Vec<Attempt>),
+    /// It is not signed as its archive's packages have to be.
+    Signature(SignatureError),
     /// This host has a problem, or no mirror is known.
     Broken(anyhow::Error),
 }
@@ -69,6 +72,9 @@ impl fmt::Display for Failure<'_> {
         match &self.kind {
             Kind::Offline => write!(f, "{}/{}", self.package.archive_id(), self.package.path),
             Kind::Broken(error) => write!(f, "{error:#}"),
+            Kind::Signature(error) => {
+                write!(f, "the archive `{}` has it signed by its keys, but {error}", self.package.archive_id())
+            }
             Kind::Attempts(attempts) => {
                 let reasons: Vec<_> = attempts.iter().map(|attempt| self.describe_attempt(attempt)).collect();
                 if self.is_dropped() {
@@ -86,9 +92,13 @@ pub fn report(mut failures: Vec<Failure<'_>>, total: usize, manifest: &Path) -> 
     let Some(first) = failures.first() else { return Ok(()) };
     let offline = matches!(first.kind, Kind::Offline);
     let told = if offline { failures.len() } else { TOLD };
-    let mut text = match (offline, failures.len()) {
-        (true, n) => format!("{n} of {total} package files are not here, and offline nothing is fetched:"),
-        (false, n) => format!("{n} of {total} package files could not be fetched:"),
+    let n = failures.len();
+    let mut text = if failures.iter().any(|failure| matches!(failure.kind, Kind::Signature(_))) {
+        format!("{n} of {total} package files cannot be used:")
+    } else if offline {
+        format!("{n} of {total} package files are not here, and offline nothing is fetched:")
+    } else {
+        format!("{n} of {total} package files could not be fetched:")
     };
     for failure in failures.iter().take(told) {
         let _ = write!(text, "\n  {failure}");
@@ -106,6 +116,7 @@ fn ways_out(failures: &[Failure<'_>], manifest: &Path) -> Vec<String> {
     for failure in failures {
         match &failure.kind {
             Kind::Offline => ways.push(format!("compose fetch {manifest}, without --offline")),
+            Kind::Signature(error) => ways.extend(ways_to_signatures(error, failure.package.archive_id(), &manifest)),
             Kind::Broken(error) => ways.extend(hints(error).into_iter().map(str::to_owned)),
             Kind::Attempts(_) if failure.is_dropped() => {
                 let archive = failure.package.archive_id();
@@ -122,4 +133,17 @@ fn ways_out(failures: &[Failure<'_>], manifest: &Path) -> Vec<String> {
         }
     }
     ways
+}
+
+fn ways_to_signatures(error: &SignatureError, archive: &str, manifest: &impl fmt::Display) -> Vec<String> {
+    let keys =
+        format!("`gpgkey:` of the archive `{archive}` in the manifest names files with the keys of its packages");
+    let unchecked = "`gpgcheck: false` there takes what the archive's metadata names, whoever signed it".to_owned();
+    match error {
+        SignatureError::Signature(openpgp::Error::UnknownKey { .. }) => vec![keys],
+        SignatureError::Signature(_) => vec![keys, unchecked],
+        SignatureError::Part(_) | SignatureError::Unreadable(_) => vec![format!(
+            "compose update-lock {manifest}, once the archive `{archive}` has the package as its maker signed it"
+        )],
+    }
 }

@@ -70,6 +70,10 @@ impl Formula {
                 for part in parts {
                     all.extend(part.normal(holds)?);
                 }
+                // What never holds is that alone: within another condition, its other parts are to attract nothing.
+                if all.iter().any(Clause::is_never) {
+                    all = vec![Clause::default()];
+                }
                 (all.len() <= CLAUSES).then_some(all)
             }
             (Self::All(parts), false) | (Self::Either(parts), true) => {
@@ -89,6 +93,11 @@ impl Formula {
 }
 
 impl Clause {
+    /// Whether nothing makes it hold.
+    fn is_never(&self) -> bool {
+        self.given.is_empty() && self.options.is_empty()
+    }
+
     /// The clause that holds where either does; none where that is always.
     fn or(&self, other: &Self) -> Option<Self> {
         let union = |a: &[Candidate], b: &[Candidate]| {
@@ -128,6 +137,9 @@ mod tests {
                 assert_eq!(hold, formula.holds(&chosen), "{formula:?} {set}");
             }
         }
+        let never = Formula::All(vec![any(&[]), any(&[1])]);
+        let clause = Clause { given: Vec::new(), options: vec![Candidate(2)] };
+        assert_eq!(Formula::Either(vec![never, any(&[2])]).clauses(), Some(vec![clause]));
         let wide = Formula::Either((0..20).map(|n| Formula::All(vec![any(&[n]), any(&[n + 20])])).collect());
         assert_eq!(wide.clauses(), None);
     }

@@ -8,6 +8,7 @@ mod install;
 mod ledger;
 mod member_path;
 pub mod rpm;
+mod signature;
 pub mod universe;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,12 +24,14 @@ pub use install::{
     Told, Treatment, Unpacked,
 };
 pub use ledger::{Asked, Ledger, Said};
+pub use signature::SignatureError;
 
 use crate::arch::Architecture;
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::{Kernel, OutputFormat, PackageRequest};
 use crate::source::Index;
+use crate::source::openpgp::{self, Keyring};
 use universe::{Selection, Universe};
 
 /// A package format.
@@ -97,6 +100,16 @@ impl Format {
         match self {
             Self::Deb => deb::archive::unpack_control(file, sink),
             Self::Rpm => rpm::archive::unpack_control(file, sink),
+        }
+    }
+
+    /// Checks that a key of the keyring signed all of a package file, before anything but its signatures is parsed. Whether a
+    /// package is good depends on its bytes and the keys alone.
+    pub fn check_signature(self, file: &mut File, keyring: &Keyring) -> Result<(), SignatureError> {
+        match self {
+            // dpkg-sig and debsigs are no part of Debian's archives, whose signed indexes vouch for packages.
+            Self::Deb => Err(openpgp::Error::Unsigned.into()),
+            Self::Rpm => rpm::signature::check(file, keyring),
         }
     }
 

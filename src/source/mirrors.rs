@@ -32,12 +32,30 @@ pub struct Mirrors {
 impl Mirrors {
     /// The mirrors of an archive, never none; `own` are the URIs the manifest gives it.
     pub fn find(&self, archive: &str, own: &[String]) -> Result<Vec<String>> {
-        let own = (!own.is_empty()).then_some(own);
+        self.find_with(archive, own, || Ok(Vec::new()))
+    }
+
+    /// As [`Self::find`], with the mirrors that a list of the archive's own names: they come behind the manifest's URIs, and
+    /// are asked for only where neither an argument nor, without such URIs, environment or configuration decide.
+    pub fn find_with(
+        &self,
+        archive: &str,
+        own: &[String],
+        listed: impl FnOnce() -> Result<Vec<String>>,
+    ) -> Result<Vec<String>> {
         let given = |map: &'_ MirrorMap| map.get(archive).filter(|uris| !uris.is_empty()).cloned();
-        given(&self.arguments)
-            .or_else(|| own.map(<[String]>::to_vec))
-            .or_else(|| given(&self.environment))
-            .or_else(|| given(&self.configuration))
+        if let Some(mirrors) = given(&self.arguments) {
+            return Ok(mirrors);
+        }
+        if own.is_empty()
+            && let Some(mirrors) = given(&self.environment).or_else(|| given(&self.configuration))
+        {
+            return Ok(mirrors);
+        }
+        let mut known = own.to_vec();
+        known.extend(listed()?);
+        Some(known)
+            .filter(|known| !known.is_empty())
             .or_else(|| given(&self.host))
             .ok_or_else(|| {
                 anyhow!(
@@ -284,6 +302,14 @@ mod tests {
         assert_eq!(mirrors.find("debian", &[]).unwrap(), ["http://c/debian"]);
         mirrors.configuration.clear();
         assert_eq!(mirrors.find("debian", &[]).unwrap(), ["http://h/debian"]);
+        let listed = || Ok(vec!["http://l/debian".to_owned()]);
+        assert_eq!(mirrors.find_with("debian", &own, listed).unwrap(), ["http://m/debian", "http://l/debian"]);
+        assert_eq!(mirrors.find_with("debian", &[], listed).unwrap(), ["http://l/debian"]);
+        let asked = || -> Result<Vec<String>> { panic!("the list is asked for") };
+        mirrors.configuration = one("http://c/debian");
+        assert_eq!(mirrors.find_with("debian", &[], asked).unwrap(), ["http://c/debian"]);
+        mirrors.arguments = one("http://a/debian");
+        assert_eq!(mirrors.find_with("debian", &own, asked).unwrap(), ["http://a/debian"]);
         let none = mirrors.find("other", &[]).unwrap_err();
         assert_eq!(
             none.to_string(),

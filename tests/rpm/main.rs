@@ -1,10 +1,13 @@
 //! rpm's format: repositories, from their metadata to a lock, and packages.
 
 mod builder;
+mod keys;
 mod oracle;
 mod packages;
+mod places;
 mod refuses;
 mod resolves;
+mod signed;
 #[path = "../support/mod.rs"]
 mod support;
 mod versions;

@@ -37,7 +37,7 @@ impl MemberSink for Members {
     }
 }
 
-fn packages(folder: &Path) -> Vec<PathBuf> {
+pub fn packages(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

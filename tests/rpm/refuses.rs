@@ -25,7 +25,7 @@ fn a_tampered_list_is_refused() {
     assert_eq!(
         scene.refusal(),
         "cannot use the repository `base` for amd64: file://DIR/base/repodata/repomd.xml: it has no good signature: the \
-         signature of key ITS-KEY does not fit the text"
+         signature of key ITS-KEY does not fit what is signed"
     );
     assert!(is_untouched(&scene));
 }

@@ -118,15 +118,40 @@ fn weak_dependencies_come_along_when_asked() {
 }
 
 #[test]
+fn rich_weak_dependencies_bring_what_libsolv_has_them_bring() {
+    let weak = "recommends: true\n";
+    let supplements = |relation: &str| format!("p 1-1; supplements: {relation}");
+    // What merely holds sets nothing off.
+    for (relation, expected) in [
+        ("(missing if b)", "a"),
+        ("(a if b)", "a p"),
+        ("(b if a else missing)", "a"),
+        ("(missing if b else a)", "a p"),
+        ("(a unless b)", "a p"),
+        ("(a unless a)", "a"),
+        ("(b unless c else a)", "a"),
+        ("(b unless a else a)", "a p"),
+        ("((b if c) and a)", "a p"),
+        ("((b if c) or missing)", "a"),
+    ] {
+        assert_eq!(names(&["a 1-1", "b 1-1", "c 1-1", &supplements(relation)], "a", weak), expected, "{relation}");
+    }
+    // What can never be recommended brings no part of itself.
+    let recommends = "a 1-1; recommends: ((missing unless (c if b)) if (d if e))";
+    assert_eq!(names(&[recommends, "b 1-1", "c 1-1", "d 1-1", "e 1-1"], "a", weak), "a e");
+}
+
+#[test]
 fn groups_and_modules_are_asked_for() {
     let comps = "<comps><group><id>core</id><packagelist><packagereq type='mandatory'>a</packagereq>\
-                 <packagereq type='default'>b</packagereq><packagereq type='optional'>c</packagereq></packagelist></group></comps>";
+                 <packagereq type='default'>b</packagereq><packagereq type='optional'>c</packagereq>\
+                 <packagereq type='conditional' requires='js'>d</packagereq></packagelist></group></comps>";
     let modules = "document: modulemd\nversion: 2\ndata:\n  name: js\n  stream: 9\n  version: 1\n  artifacts: {rpms: ['js-0:9-1.noarch']}\n\
                    ---\ndocument: modulemd\nversion: 2\ndata:\n  name: js\n  stream: 8\n  version: 1\n  profiles: {common: {rpms: [js]}}\n  \
                    artifacts: {rpms: ['js-0:8-1.noarch']}\n---\ndocument: modulemd-defaults\nversion: 1\ndata:\n  module: js\n  \
                    stream: 9\n  profiles: {'8': [common]}\n";
     let scene = Scene::new();
-    let packages = ["a 1-1", "b 1-1", "c 1-1", "js 8-1", "js 9-1", "js 10-1"];
+    let packages = ["a 1-1", "b 1-1", "c 1-1", "d 1-1", "js 8-1", "js 9-1", "js 10-1"];
     scene.publish(&[("primary", primary(&packages)), ("group", comps.to_owned()), ("modules", modules.to_owned())]);
     let chosen = |asked: &str, more: &str| -> Vec<String> {
         let lock = lock(&scene, asked, more).unwrap_or_else(|error| panic!("{}", told(&error)));
@@ -134,6 +159,7 @@ fn groups_and_modules_are_asked_for() {
     };
     assert_eq!(chosen("'@core'", ""), ["a 1-1", "b 1-1"]);
     assert_eq!(chosen("js", ""), ["js 9-1"]);
+    assert_eq!(chosen("'@core', js", ""), ["a 1-1", "b 1-1", "d 1-1", "js 9-1"]);
     assert_eq!(chosen("'@js:8'", ""), ["js 8-1"]);
     let error = lock(&scene, "'@cor'", "").unwrap_err();
     assert!(

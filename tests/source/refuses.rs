@@ -14,14 +14,14 @@ fn a_tampered_release_is_refused() {
     assert_eq!(
         scene.refusal(),
         "cannot use suite `trixie` of the archive `debian`: MIRROR/debian/dists/trixie/InRelease: it has no good signature: \
-         the signature of key ARCHIVE-KEY does not fit the text"
+         the signature of key ARCHIVE-KEY does not fit what is signed"
     );
     scene.suite().write(&scene.root(), &scene.key, SignedAs::Detached);
     edit(&scene.file("Release"), |text| text.replace("Origin: Test", "Origin: Best"));
     assert_eq!(
         scene.refusal(),
         "cannot use suite `trixie` of the archive `debian`: MIRROR/debian/dists/trixie/Release: it has no good signature: \
-         the signature of key ARCHIVE-KEY does not fit the text"
+         the signature of key ARCHIVE-KEY does not fit what is signed"
     );
     assert!(!scene.folder.path().join("cache").exists());
 }

@@ -11,18 +11,22 @@ use compose::digest::Sha256;
 use compose::durable;
 use sequoia_openpgp as openpgp;
 
-use openpgp::cert::{Cert, CertBuilder};
+use openpgp::cert::{Cert, CertBuilder, CertRevocationBuilder};
+use openpgp::crypto::KeyPair;
 use openpgp::packet::signature::SignatureBuilder;
 use openpgp::policy::StandardPolicy;
 use openpgp::serialize::SerializeInto;
 use openpgp::serialize::stream::{Armorer, Message, Signer};
-use openpgp::types::{KeyFlags, SignatureType};
+use openpgp::types::{HashAlgorithm, KeyFlags, ReasonForRevocation, SignatureType};
 
 /// When test archives are made, unless a test says otherwise.
 pub const DATE: &str = "2026-11-14T09:00:00Z";
 
 /// The clock of tests that use such archives.
 pub const NOW: &str = "2026-11-14T12:00:00Z";
+
+/// When keys sign.
+const SIGNED: &str = "2026-11-01T00:00:00Z";
 
 /// An instant written as RFC 3339.
 pub fn at(text: &str) -> Timestamp {
@@ -74,6 +78,40 @@ impl SigningKey {
         durable::write(path, &bytes.expect("a key as bytes")).expect("a writable folder");
     }
 
+    /// Writes the public key with a signature by itself that revokes it, as stolen.
+    pub fn write_revoked(&self, path: &Path) {
+        let mut signer = self.keypair();
+        let revocation = CertRevocationBuilder::new()
+            .set_reason_for_revocation(ReasonForRevocation::KeyCompromised, b"stolen")
+            .and_then(|builder| builder.build(&mut signer, &self.cert, None))
+            .expect("a revocation");
+        let public = self.cert.clone().strip_secret_key_material();
+        let (revoked, _) = public.insert_packets(revocation).expect("a revoked key");
+        durable::write(path, &revoked.armored().to_vec().expect("a key as bytes")).expect("a writable folder");
+    }
+
+    /// A signature of bytes, as a packet.
+    pub fn sign_packet(&self, bytes: &[u8]) -> Vec<u8> {
+        self.sign_packet_by(bytes, HashAlgorithm::SHA256)
+    }
+
+    /// A signature of bytes by this digest, as a packet.
+    pub fn sign_packet_by(&self, bytes: &[u8], digest: HashAlgorithm) -> Vec<u8> {
+        let template = SignatureBuilder::new(SignatureType::Binary);
+        let mut out = Vec::new();
+        let signer = Signer::with_template(Message::new(&mut out), self.keypair(), template).expect("a signer");
+        let signer = signer.hash_algo(digest).expect("a digest").creation_time(system_time(at(SIGNED)));
+        let mut message = signer.detached().build().expect("a signed message");
+        message.write_all(bytes).expect("memory");
+        message.finalize().expect("a whole message");
+        out
+    }
+
+    fn keypair(&self) -> KeyPair {
+        let key = self.cert.primary_key().key().clone().parts_into_secret();
+        key.and_then(openpgp::packet::Key::into_keypair).expect("a key with its secret")
+    }
+
     /// The text with a signature around it.
     pub fn sign_inline(&self, text: &str) -> Vec<u8> {
         self.sign(text, Form::Inline)
@@ -85,15 +123,6 @@ impl SigningKey {
     }
 
     fn sign(&self, text: &str, form: Form) -> Vec<u8> {
-        let signed_at = system_time(at("2026-11-01T00:00:00Z"));
-        let keypair = self
-            .cert
-            .primary_key()
-            .key()
-            .clone()
-            .parts_into_secret()
-            .and_then(openpgp::packet::Key::into_keypair)
-            .expect("a key with its secret");
         let mut out = Vec::new();
         let message = Message::new(&mut out);
         let kind = if form == Form::Inline { SignatureType::Text } else { SignatureType::Binary };
@@ -104,7 +133,8 @@ impl SigningKey {
                 Armorer::new(message).kind(openpgp::armor::Kind::Signature).build().expect("an armored message")
             }
         };
-        let signer = Signer::with_template(message, keypair, template).expect("a signer").creation_time(signed_at);
+        let signer = Signer::with_template(message, self.keypair(), template).expect("a signer");
+        let signer = signer.creation_time(system_time(at(SIGNED)));
         let signer = if form == Form::Inline { signer.cleartext() } else { signer.detached() };
         let mut message = signer.build().expect("a signed message");
         message.write_all(text.as_bytes()).expect("memory");

@@ -72,25 +72,43 @@ fn give_control(front: &Front, sink: &mut dyn MemberSink) -> Result<()> {
     Ok(())
 }
 
+/// The bytes of what stands ahead of a payload, of which nothing is parsed but lengths.
+pub struct Ahead {
+    /// The lead.
+    pub lead: Vec<u8>,
+    /// The signature header.
+    pub signature: Vec<u8>,
+    /// The main header.
+    pub header: Vec<u8>,
+}
+
 /// Reads what stands ahead of the payload, whose digests are as it says; `input` then stands at the payload.
 pub fn read_front(input: &mut impl Read) -> Result<Front> {
-    let lead = file::take(input, file::LEAD).context("its lead ends early")?;
-    ensure!(lead.starts_with(&file::LEAD_MAGIC), "it is no package of rpm's: its first bytes are others");
-    ensure!(lead[78..80] == [0, 5], "its signatures are not in a header: it is older than rpm 3");
-    let signature = blob(input, tag::SIGNATURES).context("its signature header")?;
-    let length = signature.bytes().len();
-    file::take(input, length.next_multiple_of(8) - length).context("it ends early")?;
-    let header = blob(input, tag::IMMUTABLE).context("its header")?;
+    let Ahead { lead, signature, header } = read_ahead(input)?;
+    let signature = Blob::parse(tag::SIGNATURES, signature).context("its signature header")?;
+    let header = Blob::parse(tag::IMMUTABLE, header).context("its header")?;
     let front = Front { lead, signature, header };
     check_header(&front)?;
     Ok(front)
 }
 
-fn blob(input: &mut impl Read, region: u32) -> Result<Blob> {
+/// Reads the bytes ahead of the payload; `input` then stands there.
+pub fn read_ahead(input: &mut impl Read) -> Result<Ahead> {
+    let lead = file::take(input, file::LEAD).context("its lead ends early")?;
+    ensure!(lead.starts_with(&file::LEAD_MAGIC), "it is no package of rpm's: its first bytes are others");
+    ensure!(lead[78..80] == [0, 5], "its signatures are not in a header: it is older than rpm 3");
+    let signature = header_bytes(input).context("its signature header")?;
+    let length = signature.len();
+    file::take(input, length.next_multiple_of(8) - length).context("it ends early")?;
+    let header = header_bytes(input).context("its header")?;
+    Ok(Ahead { lead, signature, header })
+}
+
+fn header_bytes(input: &mut impl Read) -> Result<Vec<u8>> {
     let mut bytes = file::take(input, INTRO_SIZE)?;
     let size = Header::size(&bytes)?;
     bytes.extend(file::take(input, size - INTRO_SIZE)?);
-    Blob::parse(region, bytes)
+    Ok(bytes)
 }
 
 /// The digests of the header that its signature header has.

@@ -12,6 +12,7 @@ pub mod relation;
 pub mod repodata;
 pub mod request;
 pub mod rich;
+pub mod signature;
 pub mod tag;
 pub mod universe;
 pub mod version;

@@ -9,8 +9,11 @@ pub const SHA1HEADER: u32 = 269;
 pub const SIG_LONGSIZE: u32 = 270;
 pub const SIG_LONGARCHIVESIZE: u32 = 271;
 pub const SHA256HEADER: u32 = 273;
+pub const OPENPGP: u32 = 278;
 pub const SIG_SIZE: u32 = 1000;
+pub const SIG_PGP: u32 = 1002;
 pub const SIG_MD5: u32 = 1004;
+pub const SIG_GPG: u32 = 1005;
 pub const SIG_PAYLOADSIZE: u32 = 1007;
 pub const SIG_RESERVEDSPACE: u32 = 1008;
 

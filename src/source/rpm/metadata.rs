@@ -26,7 +26,7 @@ const LIMIT: u64 = 1 << 30;
 /// The most bytes unpacked, whatever the list says.
 const OPEN_LIMIT: u64 = 4 << 30;
 /// What is kept is of this form.
-const FORM: &[u8] = b"compose rpm metadata 1";
+const FORM: &[u8] = b"compose rpm metadata 2";
 
 /// What a repository says, from the cache or its files.
 pub fn contents(updated: &Updated<'_>, context: &Context<'_>) -> Result<Found<Arc<Contents>>> {

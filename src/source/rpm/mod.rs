@@ -2,6 +2,7 @@
 //! relation asks for a file that primary metadata need not list.
 
 mod metadata;
+pub mod places;
 mod repomd;
 
 use std::collections::BTreeSet;

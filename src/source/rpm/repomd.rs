@@ -6,9 +6,12 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::super::cache::{State, SuiteCache};
 use super::super::http;
 use super::super::openpgp::{self, Keyring};
+use super::places::Places;
 use crate::clock::Timestamp;
+use crate::digest::Sha256;
 use crate::error::{Hint, with_hints};
 use crate::manifest;
+use crate::package::rpm::repodata::metalink::Metalink;
 use crate::package::rpm::repodata::repomd::Repomd;
 use crate::source::{Asked, Context};
 
@@ -31,6 +34,8 @@ pub struct Source<'a> {
     pub repository: &'a manifest::Repository,
     /// Its mirrors, in the order to try them; none when offline.
     pub mirrors: Vec<String>,
+    /// What its list may be, where a metalink tells.
+    metalink: Option<Metalink>,
     /// What is kept of it.
     pub cache: SuiteCache,
     /// [`None`] for a repository trusted without a signature.
@@ -52,6 +57,8 @@ enum Refusal {
     Http(#[from] http::Error),
     #[error("{place}: {error}")]
     Signature { place: String, error: openpgp::Error },
+    #[error("{place} is not what the metalink names: expected SHA-256 {expected}, found {found}")]
+    Other { place: String, found: Sha256, expected: Sha256 },
     #[error("{place}: {error:#}")]
     List { place: String, error: anyhow::Error },
 }
@@ -67,10 +74,13 @@ impl<'a> Source<'a> {
                 .hint(|| "`gpgkey:` in the manifest names the files with the repository's keys")
         });
         let keyring = keyring.transpose()?;
-        let mirrors = if context.offline { Vec::new() } else { context.mirrors.find(&archive.id, &archive.uris)? };
-        let mirrors = mirrors.iter().map(|uri| repository.expand(uri, asked.architecture)).collect();
+        let Places { mirrors, metalink } = if context.offline {
+            Places::default()
+        } else {
+            Places::find(archive, asked.architecture, context.mirrors, context.client)?
+        };
         let cache = SuiteCache::new(context.cache, &archive.id, asked.architecture.rpm());
-        Ok(Self { asked, repository, mirrors, cache, keyring })
+        Ok(Self { asked, repository, mirrors, metalink, cache, keyring })
     }
 
     /// Makes sure that the kept list is the mirror's present one.
@@ -92,13 +102,19 @@ impl<'a> Source<'a> {
                 Err(refusal) => Err(self.refused(&[refusal])),
             };
         }
+        if let (Some(text), Some(metalink)) = (&kept, &self.metalink)
+            && Sha256::of(text) == metalink.present
+            && let Ok(list) = check(text, newest, "the kept repomd.xml")
+        {
+            return Ok(Found::Here(Updated { source: self, list }));
+        }
         let mut refusals = Vec::new();
         for mirror in &self.mirrors {
             let uri = http::join(mirror, "repodata/repomd.xml");
             let known = state.as_ref().filter(|state| kept.is_some() && state.uri == uri);
             let asked = context.client.fetch_bytes(&uri, known.map(|state| &state.validators), LIMIT);
             let outcome = match (asked, &kept) {
-                (Ok(None), Some(text)) => check(text, newest, &uri),
+                (Ok(None), Some(text)) => self.accept(text, &uri).and_then(|()| check(text, newest, &uri)),
                 (Ok(None), None) => continue,
                 (Ok(Some((text, validators))), _) => match self.take(mirror, &text, newest, context) {
                     Ok((list, signature)) => {
@@ -129,6 +145,7 @@ impl<'a> Source<'a> {
         context: &Context<'_>,
     ) -> Result<(Repomd, Option<Vec<u8>>), Refusal> {
         let uri = http::join(mirror, "repodata/repomd.xml");
+        self.accept(text, &uri)?;
         let signature = match &self.keyring {
             None => None,
             Some(_) => match context.client.fetch_bytes(&format!("{uri}.asc"), None, LIMIT) {
@@ -139,6 +156,17 @@ impl<'a> Source<'a> {
         };
         self.verify(text, signature.as_deref(), context.now, &uri)?;
         Ok((check(text, newest, &uri)?, signature))
+    }
+
+    /// Checks a list against the metalink.
+    fn accept(&self, text: &[u8], place: &str) -> Result<(), Refusal> {
+        let found = Sha256::of(text);
+        match &self.metalink {
+            Some(metalink) if !metalink.accepts(found) => {
+                Err(Refusal::Other { place: place.to_owned(), found, expected: metalink.present })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn verify(&self, text: &[u8], signature: Option<&[u8]>, now: Timestamp, place: &str) -> Result<(), Refusal> {
@@ -156,7 +184,7 @@ impl<'a> Source<'a> {
         let id = &self.asked.archive.id;
         let error = anyhow!("cannot use the repository `{id}` for {}: {}", self.asked.architecture, reasons.join("; "));
         let hints = refusals.iter().filter_map(|refusal| match refusal {
-            Refusal::Http(_) => {
+            Refusal::Http(_) | Refusal::Other { .. } => {
                 Some(format!("give another mirror with --mirror {id}=URI, the folder that has repodata/"))
             }
             Refusal::Signature { error: openpgp::Error::Unsigned, .. } => {

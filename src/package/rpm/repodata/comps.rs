@@ -12,10 +12,21 @@ use super::super::xml::{self, Part};
 pub struct Group {
     /// Its id, such as `core`.
     pub id: String,
-    /// Its packages with their kinds.
-    pub packages: Vec<(String, Kind)>,
+    /// Its packages.
+    pub packages: Vec<Member>,
     /// An environment's groups; empty for a group.
     pub groups: Vec<String>,
+}
+
+/// A package of a group.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// When it comes along.
+    pub kind: Kind,
+    /// With which other package, where it is conditional.
+    pub with: String,
 }
 
 /// When a package of a group comes along.
@@ -35,7 +46,7 @@ pub enum Kind {
 /// Reads groups and environments.
 pub fn parse(document: impl BufRead) -> Result<Vec<Group>> {
     let mut groups = Vec::new();
-    let (mut group, mut kind, mut within) = (Group::default(), Kind::default(), "");
+    let (mut group, mut member, mut within) = (Group::default(), Member::default(), "");
     xml::read(document, &mut |part| {
         match part {
             Part::Open(element) => match element.name() {
@@ -44,18 +55,20 @@ pub fn parse(document: impl BufRead) -> Result<Vec<Group>> {
                 "category" => within = "",
                 "optionlist" => within = "options",
                 "packagereq" => {
-                    kind = match element.attribute("type")?.as_deref() {
+                    let kind = match element.attribute("type")?.as_deref() {
                         Some("default") => Kind::Default,
                         Some("optional") => Kind::Optional,
                         Some("conditional") => Kind::Conditional,
                         _ => Kind::Mandatory,
                     };
+                    let with = element.attribute("requires")?.unwrap_or_default().into_owned();
+                    member = Member { name: String::new(), kind, with };
                 }
                 _ => {}
             },
             Part::Close(name, text) => match name {
                 "id" if group.id.is_empty() => text.clone_into(&mut group.id),
-                "packagereq" => group.packages.push((text.to_owned(), kind)),
+                "packagereq" => group.packages.push(Member { name: text.to_owned(), ..std::mem::take(&mut member) }),
                 "groupid" if within == "environment" => group.groups.push(text.to_owned()),
                 "group" | "environment" => groups.push(std::mem::take(&mut group)),
                 _ => {}

@@ -3,6 +3,7 @@
 
 pub mod comps;
 pub mod filelists;
+pub mod metalink;
 pub mod modules;
 pub mod primary;
 pub mod repomd;

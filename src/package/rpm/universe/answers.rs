@@ -125,7 +125,11 @@ impl Universe for RpmUniverse<'_> {
             let rows = self.indexes[self.entry(candidate).index as usize].rows;
             for (field, strength) in fields {
                 attractions.extend(self.stored(candidate, field).iter().map(|stored| {
-                    let when = self.meaning(&rows.relation(stored));
+                    let relation = rows.relation(stored);
+                    let when = match field {
+                        Field::Supplements => self.set_off(&relation),
+                        _ => self.meaning(&relation),
+                    };
                     Attraction { candidate, strength, when }
                 }));
             }
@@ -160,7 +164,8 @@ impl Universe for RpmUniverse<'_> {
             Base::Standard => &[Kind::Mandatory, Kind::Default],
         };
         let requirements = self.group(CORE, kinds).unwrap_or_default();
-        let mut members: Vec<Candidate> = requirements.iter().filter_map(|r| r.options.first().copied()).collect();
+        let always = requirements.iter().filter(|requirement| requirement.given.is_empty());
+        let mut members: Vec<Candidate> = always.filter_map(|r| r.options.first().copied()).collect();
         members.sort_by_key(|member| self.entry(*member).name);
         members
     }

@@ -67,6 +67,40 @@ impl RpmUniverse<'_> {
         }
     }
 
+    /// When a package with this under `Supplements` comes along. dnf has libsolv look only for what something chosen sets off
+    /// (`SOLVER_FLAG_ADD_ALREADY_RECOMMENDED` is off): a rich dependency that merely holds, as an `if` does whose condition is
+    /// not met, attracts nothing.
+    pub(super) fn set_off(&self, relation: &Relation<'_>) -> Formula {
+        match Rich::parse(relation.name) {
+            Ok(rich) if Rich::is_rich(relation.name) => self.set_off_by_rich(&rich),
+            _ => self.meaning(relation),
+        }
+    }
+
+    fn set_off_by_rich(&self, rich: &Rich<'_>) -> Formula {
+        let not = |part: &Rich<'_>| Formula::Not(Box::new(self.condition(part)));
+        let choice = |condition: &Rich<'_>, then: &Rich<'_>, otherwise: &Rich<'_>| {
+            let by_condition = Formula::All(vec![self.condition(then), self.set_off_by_rich(condition)]);
+            let then = Formula::Either(vec![by_condition, self.set_off_by_rich(then)]);
+            Formula::Either(vec![
+                Formula::All(vec![self.condition(condition), then]),
+                Formula::All(vec![not(condition), self.set_off_by_rich(otherwise)]),
+            ])
+        };
+        match rich {
+            Rich::Plain(_) | Rich::With(_) | Rich::Without(_) => self.condition(rich),
+            Rich::And(parts) => {
+                let one = parts.iter().map(|part| self.set_off_by_rich(part)).collect();
+                Formula::All(vec![self.condition(rich), Formula::Either(one)])
+            }
+            Rich::Or(parts) => Formula::Either(parts.iter().map(|part| self.set_off_by_rich(part)).collect()),
+            Rich::If(parts, None) => self.set_off_by_rich(&parts[0]),
+            Rich::If(parts, Some(other)) => choice(&parts[1], &parts[0], other),
+            Rich::Unless(parts, None) => Formula::All(vec![self.set_off_by_rich(&parts[0]), not(&parts[1])]),
+            Rich::Unless(parts, Some(other)) => choice(&parts[1], other, &parts[0]),
+        }
+    }
+
     /// The candidates that by themselves satisfy what `with` and `without` join.
     fn single(&self, rich: &Rich<'_>) -> Vec<Candidate> {
         match rich {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::super::relation::{Range, Relation};
-use super::super::repodata::comps::{Group, Kind};
+use super::super::repodata::comps::{Group, Kind, Member};
+use super::super::rich::Rich;
 use super::RpmUniverse;
 use crate::error::{Hint, nearest_words};
 use crate::manifest::{PackageRequest, RequestKind};
@@ -16,7 +17,7 @@ impl RpmUniverse<'_> {
         if request.kind == RequestKind::Group {
             return match request.name.split_once(':') {
                 Some((name, stream)) => self.profile(name, stream),
-                None => self.group(&request.name, &[Kind::Mandatory, Kind::Default]),
+                None => self.group(&request.name, &[Kind::Mandatory, Kind::Default, Kind::Conditional]),
             };
         }
         let name = request.name.as_str();
@@ -78,16 +79,22 @@ impl RpmUniverse<'_> {
         self.indexes.iter().flat_map(|loaded| &loaded.repository.contents.groups)
     }
 
-    /// The packages of a group or an environment that the repositories have.
+    /// The packages of a group or an environment that the repositories have. Those that come with another are asked for as
+    /// dnf does, by `(NAME if OTHER)`.
     pub(super) fn group(&self, id: &str, kinds: &[Kind]) -> Result<Vec<Requirement>> {
+        const VERB: &str = "asks for the group that has";
         let mut names: Vec<&str> = Vec::new();
+        let mut conditional: Vec<&Member> = Vec::new();
         let mut found = false;
         let id = id.trim_start_matches('^');
         for group in self.all_groups().filter(|group| group.id == id) {
             found = true;
             let within = group.groups.iter().flat_map(|id| self.all_groups().filter(move |other| other.id == *id));
             let packages = within.chain([group]).flat_map(|group| &group.packages);
-            names.extend(packages.filter(|(_, kind)| kinds.contains(kind)).map(|(name, _)| name.as_str()));
+            let (own, others): (Vec<_>, Vec<_>) =
+                packages.filter(|member| kinds.contains(&member.kind)).partition(|member| member.with.is_empty());
+            names.extend(own.into_iter().map(|member| member.name.as_str()));
+            conditional.extend(others);
         }
         if !found {
             let near = nearest_words(id, self.all_groups().map(|group| group.id.as_str()), 3).join("`, `@");
@@ -98,7 +105,22 @@ impl RpmUniverse<'_> {
                 Err(missing).hint(|| format!("did you mean `@{near}`?"))
             };
         }
-        Ok(self.members("asks for the group that has", &names))
+        let mut requirements = self.members(VERB, &names);
+        for member in conditional {
+            let [own, other] = [&member.name, &member.with].map(|name| Relation { name, range: Range::ANY, evr: "" });
+            if !self.satisfying(&own).is_empty() {
+                let rich = Rich::If(Box::new([Rich::Plain(own), Rich::Plain(other)]), None);
+                let clauses = self.condition(&rich).clauses().unwrap_or_default();
+                requirements.extend(clauses.into_iter().map(|clause| Requirement {
+                    verb: VERB,
+                    text: member.name.clone(),
+                    strength: Strength::Needed,
+                    options: clause.options,
+                    given: clause.given,
+                }));
+            }
+        }
+        Ok(requirements)
     }
 
     /// The packages of a module's profile, `STREAM[/PROFILE]`.

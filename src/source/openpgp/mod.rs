@@ -1,21 +1,26 @@
-//! Signatures of archive metadata (apt-secure(8)): who signed a text, and is it a key of the archive's keyring.
-//! Everything is bytes in, bytes out; what the signed text says is not looked at here.
+//! Signatures of archive metadata (apt-secure(8)) and of packages: who signed it, and is it a key of the archive's keyring.
+//! Everything is bytes in, bytes out; what was signed is not looked at here.
 
-use std::fmt::Write as _;
+mod error;
+
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sequoia_openpgp as openpgp;
 
 use openpgp::cert::{Cert, CertParser};
+use openpgp::packet::Tag;
 use openpgp::parse::Parse;
 use openpgp::parse::stream::{
     DetachedVerifierBuilder, MessageLayer, MessageStructure, VerificationError, VerificationHelper, VerifierBuilder,
 };
-use openpgp::policy::StandardPolicy;
+use openpgp::policy::{HashAlgoSecurity, StandardPolicy};
+use openpgp::types::HashAlgorithm;
 use openpgp::{KeyHandle, KeyID};
+
+pub use error::Error;
 
 use crate::clock::Timestamp;
 
@@ -31,62 +36,9 @@ const BEGIN_KEY: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 /// How far a signature's time may be ahead of this host's clock, in seconds.
 const CLOCK_TOLERANCE: u64 = 10;
 
-/// Why a text is not taken for signed by the archive.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The keyring cannot be read.
-    #[error("cannot read the keyring {}: {error}", path.display())]
-    NoKeyring {
-        /// The keyring file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The keyring holds no keys.
-    #[error("{} is not a keyring: no OpenPGP key was found in it", path.display())]
-    NotAKeyring {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There is something before or after the signed text, or a second one.
-    #[error("there is text outside the signature{}", place(*line))]
-    OutsideSignature {
-        /// The first line that is outside, counted from 1.
-        line: Option<usize>,
-    },
-    /// No signature at all.
-    #[error("it is not signed")]
-    Unsigned,
-    /// It is signed, but only by keys that the keyring does not have.
-    #[error("it is signed by {}, and the keyring {} has only {}", list(signers), keyring.display(), list(known))]
-    UnknownKey {
-        /// Who signed.
-        signers: Vec<String>,
-        /// The keyring file.
-        keyring: PathBuf,
-        /// The keys it has.
-        known: Vec<String>,
-    },
-    /// There are signatures of known keys, and none is good.
-    #[error("it has no good signature: {}", reasons.join("; "))]
-    BadSignature {
-        /// What is wrong with each.
-        reasons: Vec<String>,
-    },
-    /// The signature's data cannot be read.
-    #[error("its signature cannot be read: {0}")]
-    Malformed(String),
-}
-
-fn place(line: Option<usize>) -> String {
-    line.map(|line| format!(" (line {line})")).unwrap_or_default()
-}
-
-fn list(keys: &[String]) -> String {
-    let mut text = String::from(if keys.len() == 1 { "key " } else { "keys " });
-    let _ = write!(text, "{}", keys.join(", "));
-    text
-}
+/// As of when algorithms are too weak for signatures of packages, in seconds since 1970 (2026-01-01): a build next year takes what
+/// one takes today.
+const WEAKNESSES_KNOWN: u64 = 1_767_225_600;
 
 /// The keys of an archive.
 #[derive(Debug, Clone)]
@@ -142,6 +94,30 @@ impl Keyring {
         let outcome = verifier.verify_bytes(text);
         settle(outcome, verifier.into_helper())
     }
+
+    /// Checks that a key of this keyring made the signature of a package, or of a part of it, at a time when the key was good. No
+    /// clock counts: what was good once stays so, unless the key is revoked in the keyring for having been stolen.
+    pub fn verify_packet(&self, signed: impl Read + Send + Sync, signature: &[u8]) -> Result<(), Error> {
+        let policy = policy_for_packages();
+        let helper = Helper { keyring: Some(self), verdict: None };
+        // With the last instant that OpenPGP knows, a signature that ends at some time is never good.
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(u32::MAX));
+        let mut verifier = DetachedVerifierBuilder::from_bytes(signature)
+            .and_then(|builder| builder.with_policy(&policy, Some(end), helper))
+            .map_err(|e| Error::Malformed(e.to_string()))?;
+        let outcome = verifier.verify_reader(signed);
+        settle(outcome, verifier.into_helper())
+    }
+}
+
+/// What counts for signatures of packages: no key or signature that is weak. Keys' signatures of themselves may be by SHA-1, as
+/// those of many distributions are: whoever would forge one needs another text for the same digest, and the manifest pins the
+/// file of keys. Signatures may have the form of version 3, as rpm made them for many years.
+fn policy_for_packages() -> StandardPolicy<'static> {
+    let mut policy = StandardPolicy::at(SystemTime::UNIX_EPOCH + Duration::from_secs(WEAKNESSES_KNOWN));
+    policy.accept_hash_property(HashAlgorithm::SHA1, HashAlgoSecurity::SecondPreImageResistance);
+    policy.accept_packet_tag_version(Tag::Signature, 3);
+    policy
 }
 
 /// The text inside a cleartext-signed message, whoever signed it: for archives the user trusts without a signature.
@@ -266,8 +242,14 @@ fn judge(structure: &MessageStructure<'_>, keyring: &Keyring) -> Result<(), Erro
 /// What is wrong with a signature, in a few words.
 fn reason(error: &VerificationError<'_>) -> String {
     match error {
-        VerificationError::BadSignature { ka, .. } => {
-            format!("the signature of key {} does not fit the text", ka.key().keyid().to_hex())
+        VerificationError::BadSignature { ka, error, .. } => {
+            let key = ka.key().keyid().to_hex();
+            match error.downcast_ref() {
+                Some(openpgp::Error::PolicyViolation(..)) => {
+                    format!("the signature of key {key} is too weak: {}", error.root_cause())
+                }
+                _ => format!("the signature of key {key} does not fit what is signed"),
+            }
         }
         VerificationError::BadKey { ka, error, .. } => {
             format!("key {} is not valid: {}", ka.key().keyid().to_hex(), error.root_cause())

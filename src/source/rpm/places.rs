@@ -1,0 +1,65 @@
+//! Where a repository's own list, `metalink` or `mirrorlist`, says that it is. The list is asked for only where its mirrors come into
+//! question, and is not kept.
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::super::http::Client;
+use super::super::mirrors::Mirrors;
+use crate::arch::Architecture;
+use crate::error::Hint;
+use crate::manifest::{Archive, Repository};
+use crate::package::rpm::repodata::metalink::{self, Metalink};
+
+/// The most bytes that a list may have; Fedora's metalinks have some 40,000.
+const LIMIT: u64 = 4 << 20;
+
+/// Where a repository is.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// The folders that have `repodata/`, in the order to try them.
+    pub mirrors: Vec<String>,
+    /// What `repomd.xml` may be, where a metalink tells.
+    pub metalink: Option<Metalink>,
+}
+
+impl Places {
+    /// The places of a repository for an architecture, never none.
+    pub fn find(archive: &Archive, architecture: &Architecture, mirrors: &Mirrors, client: &Client) -> Result<Self> {
+        let mut metalink = None;
+        let found = mirrors.find_with(&archive.id, &archive.uris, || {
+            let Some(repository) = &archive.repository else { return Ok(Vec::new()) };
+            let listed = listed(&archive.id, repository, architecture, client)?;
+            metalink = listed.metalink;
+            Ok(listed.mirrors)
+        })?;
+        let expand =
+            |uri: String| archive.repository.as_ref().map_or_else(|| uri.clone(), |r| r.expand(&uri, architecture));
+        Ok(Self { mirrors: found.into_iter().map(expand).collect(), metalink })
+    }
+}
+
+/// What the list of a repository says; nothing where it has none.
+pub fn listed(id: &str, repository: &Repository, architecture: &Architecture, client: &Client) -> Result<Places> {
+    let (kind, uri) = match (&repository.metalink, &repository.mirrorlist) {
+        (Some(uri), _) => ("metalink", uri),
+        (None, Some(uri)) => ("mirrorlist", uri),
+        (None, None) => return Ok(Places::default()),
+    };
+    let uri = repository.expand(uri, architecture);
+    let read = || -> Result<Places> {
+        let bytes = client.fetch_bytes(&uri, None, LIMIT)?.context("it is said to be unchanged")?.0;
+        let places = if kind == "metalink" {
+            let metalink = Metalink::parse(&bytes[..]).with_context(|| uri.clone())?;
+            Places { mirrors: metalink.mirrors.clone(), metalink: Some(metalink) }
+        } else {
+            Places { mirrors: metalink::mirrorlist(&String::from_utf8_lossy(&bytes)), metalink: None }
+        };
+        if places.mirrors.is_empty() {
+            return Err(anyhow!("{uri}: it names no mirror with an http:, https: or file: URI"));
+        }
+        Ok(places)
+    };
+    read()
+        .map_err(|error| anyhow!("cannot use the {kind} of the repository `{id}`: {error:#}"))
+        .hint(|| format!("--mirror {id}=URI, the folder that has repodata/, does without it"))
+}
