@@ -60,7 +60,8 @@ impl Listed {
             let uri = format!("{}/{folder}/repodata/repomd.xml", self.server.uri());
             let _ = write!(urls, "<url protocol='http' preference='{}'>{uri}</url>", 100 - at);
         }
-        let older: String = older.iter().map(|old| format!("<alternate>{}</alternate>", hash(old))).collect();
+        let older =
+            older.iter().map(|old| format!("<alternate>{}</alternate>", hash(old))).collect::<Vec<_>>().concat();
         let text = format!(
             "<metalink><files><file name='repomd.xml'>{}<alternates>{older}</alternates><resources>{urls}</resources>\
              </file></files></metalink>",
