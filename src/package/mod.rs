@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
 pub use install::{
-    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Renewal, Residue, Round, Script,
-    Told, Treatment, Unpacked,
+    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Place, Planned, Planner, ROOT_IN_TOOLS, ReadFile,
+    Renewal, Residue, Round, Script, Sharing, Told, Treatment, Unpacked,
 };
 pub use ledger::{Asked, Ledger, Said};
 
@@ -112,7 +112,7 @@ impl Format {
     pub fn control_files(self) -> &'static [&'static str] {
         match self {
             Self::Deb => deb::install::CONTROL_FILES,
-            Self::Rpm => &[],
+            Self::Rpm => &rpm::archive::CONTROL_FILES,
         }
     }
 
@@ -137,7 +137,7 @@ impl Format {
     pub fn installation(self, packages: Vec<Unpacked>) -> Result<Box<dyn Installation>> {
         match self {
             Self::Deb => Ok(Box::new(deb::install::Deb::new(packages)?)),
-            Self::Rpm => untreated(self, "installed"),
+            Self::Rpm => Ok(Box::new(rpm::install::Rpm::new(packages)?)),
         }
     }
 

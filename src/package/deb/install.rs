@@ -15,8 +15,8 @@ use super::residue::RESIDUE;
 use super::triggers;
 use crate::error::Hint;
 use crate::package::{
-    Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planner, ReadFile, Residue, Round, Script,
-    Told, Unpacked,
+    Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner, ReadFile, Residue, Round,
+    Script, Sharing, Told, Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
@@ -54,8 +54,11 @@ pub struct Deb {
 
 impl Deb {
     /// Reads what the packages' control files say.
-    pub fn new(packages: Vec<Unpacked>) -> Result<Self> {
-        for package in &packages {
+    pub fn new(mut packages: Vec<Unpacked>) -> Result<Self> {
+        for package in &mut packages {
+            for text in package.control.values_mut().filter(|bytes| std::str::from_utf8(bytes).is_err()) {
+                *text = String::from_utf8_lossy(text).into_owned().into_bytes();
+            }
             package.control.get("control").with_context(|| format!("{} has no control file", package.name))?;
         }
         let conffiles = packages.iter().map(|p| conffiles(p).map(|c| c.trim_start_matches('/').to_owned()).collect());
@@ -97,7 +100,7 @@ impl Deb {
 
 /// The package's control paragraph.
 pub(super) fn control(package: &Unpacked) -> Stanza<'_> {
-    Stanza::parse(package.control.get("control").map_or("", String::as_str))
+    Stanza::parse(package.text("control"))
 }
 
 /// The name of a package's files in dpkg's database: with the architecture where several of them can be installed.
@@ -110,13 +113,13 @@ pub(super) fn database_name(package: &Unpacked) -> String {
 
 /// Absolute paths of a package's conffiles, deb-conffiles(5); those flagged `remove-on-upgrade` are not shipped.
 pub(super) fn conffiles(package: &Unpacked) -> impl Iterator<Item = &str> {
-    let text = package.control.get("conffiles").map_or("", String::as_str);
+    let text = package.text("conffiles");
     text.lines().map(str::trim).filter(|line| line.starts_with('/'))
 }
 
 /// Whether the preinst script of a package has a say in where files are put or whose they are.
 fn moves_files(package: &Unpacked) -> bool {
-    let script = package.control.get("preinst").map_or("", String::as_str);
+    let script = package.text("preinst");
     ["dpkg-divert", "dpkg-statoverride"].iter().any(|program| script.contains(program))
 }
 
@@ -203,7 +206,12 @@ impl Installation for Deb {
         self.conffiles[package].contains(path).then(|| format!("{path}.dpkg-new"))
     }
 
-    fn may_replace(&self, new: usize, old: usize) -> bool {
+    /// Policy 6.6 and 7.6.1: a link to a directory never takes the place of one, and who lists a directory first decides on it.
+    fn sharing(&self) -> Sharing {
+        Sharing { named_owners: false, last_directory: false, directory_stays: true, places: &[] }
+    }
+
+    fn may_replace(&self, new: usize, old: usize, _: &str) -> bool {
         names(&self.packages[new], "Replaces", &self.packages[old])
     }
 
@@ -230,7 +238,7 @@ impl Installation for Deb {
     /// The essential packages as debootstrap and mmdebstrap install them, all unpacked ahead of their scripts and then
     /// configured in one go; then the rest by dpkg's calls. Where a script of a package decides what becomes of files, the
     /// packages from there on are merged after it.
-    fn rounds(&self, told: Option<&str>) -> Result<Vec<Round>> {
+    fn rounds(&self, planned: Option<Planned>) -> Result<Vec<Round>> {
         if self.packages.is_empty() {
             return Ok(Vec::new());
         }
@@ -239,7 +247,8 @@ impl Installation for Deb {
             .context("the lock has no dpkg, without which its packages cannot be configured")
             .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
         let running = control(dpkg).get("Version").unwrap_or_default();
-        let order = told.map_or_else(|| Ok(self.own_order()), |told| plan::read(&self.packages, told))?;
+        let order =
+            planned.map_or_else(|| Ok(self.own_order()), |planned| plan::read(&self.packages, &planned.printed))?;
         let mut rounds = Rounds { packages: &self.packages, running, ..Rounds::default() };
         if !order.essential.is_empty() {
             rounds.at.register.clone_from(&order.essential);
@@ -280,7 +289,7 @@ impl Installation for Deb {
         let mut command = ["/bin/mv", "-t", "/var/lib/dpkg/updates"].map(str::to_owned).to_vec();
         for (number, package) in (before.len()..).zip(new) {
             let path = format!("/run/{number:05}");
-            told.files.push((path.clone(), database::unpacked(&self.packages[*package])));
+            told.files.push((path.clone(), database::unpacked(&self.packages[*package]).into_bytes()));
             command.push(path);
         }
         told.scripts.push(script("telling dpkg what is unpacked", command));
@@ -290,7 +299,7 @@ impl Installation for Deb {
             let path = format!("/run/triggers-{:05}", before.len());
             let command = ["/bin/sh", "-c", "cat $0 >> /var/lib/dpkg/triggers/Unincorp", &path];
             told.scripts.push(script("telling dpkg what is activated", command.map(str::to_owned).to_vec()));
-            told.files.push((path, activated));
+            told.files.push((path, activated.into_bytes()));
         }
         told
     }
@@ -313,11 +322,12 @@ impl Installation for Deb {
             label: "debconf-set-selections".to_owned(),
             command: command.into_iter().chain(lines.iter().cloned()).collect(),
             environment: environment().collect(),
+            ..Script::default()
         }])
     }
 
-    fn script_runner(&self) -> &'static str {
-        DPKG
+    fn script_runner(&self) -> Option<&'static str> {
+        Some(DPKG)
     }
 
     fn ledger(&self) -> Option<Ledger> {
@@ -392,7 +402,7 @@ pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn script(label: &str, command: Vec<String>) -> Script {
-    Script { label: label.to_owned(), command, environment: environment().collect() }
+    Script { label: label.to_owned(), command, environment: environment().collect(), ..Script::default() }
 }
 
 /// A call of `dpkg --configure`. After the first failure nothing more is wanted: its output is the last, and a shell finds
@@ -415,7 +425,7 @@ pub(super) mod tests {
         let text = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n");
         let mut control = BTreeMap::from([("control".to_owned(), text)]);
         if !preinst.is_empty() {
-            control.insert("preinst".to_owned(), preinst.to_owned());
+            control.insert("preinst".to_owned(), preinst.as_bytes().to_vec());
         }
         let (name, architecture) = (name.to_owned(), architecture.to_owned());
         Unpacked { name, architecture, depends: Vec::new(), members: Vec::new().into(), control, asked: false }
