@@ -71,7 +71,7 @@ impl Table {
 /// The error of a stage that has no way yet to treat packages of a format.
 fn untreated<T>(format: Format, what: &str) -> Result<T> {
     Err(anyhow!("packages of the format `{}` cannot be {what}", format.as_str()))
-        .hint(|| "`compose update-lock`, `fetch`, `why`, `graph` and `diff` of locks work with it")
+        .hint(|| "`compose --help` names what else there is")
 }
 
 impl Format {
@@ -116,11 +116,11 @@ impl Format {
         }
     }
 
-    /// Names of the control files that are run when a package is installed.
-    pub fn scripts(self) -> &'static [&'static str] {
+    /// What is run when a package is installed: how the format calls each script, and its text. `read` reads a control file.
+    pub fn scripts(self, read: ReadControl<'_>) -> Result<Vec<(String, String)>> {
         match self {
-            Self::Deb => deb::install::SCRIPTS,
-            Self::Rpm => &[],
+            Self::Deb => deb::install::scripts(read),
+            Self::Rpm => rpm::install::scripts(read),
         }
     }
 
@@ -190,11 +190,16 @@ impl Format {
         }
     }
 
-    /// The paths that installed packages brought to a root, relative to it; `list` names a folder's files, `read` reads one.
-    pub fn owned_paths(self, list: &dyn Fn(&str) -> Vec<String>, read: ReadFile<'_>) -> Result<BTreeSet<String>> {
+    /// The paths that installed packages brought to a root, relative to it, where its database is text; `list` names a folder's
+    /// files, `read` reads one.
+    pub fn owned_paths(
+        self,
+        list: &dyn Fn(&str) -> Vec<String>,
+        read: ReadFile<'_>,
+    ) -> Result<Option<BTreeSet<String>>> {
         match self {
-            Self::Deb => deb::owned_paths(list, read),
-            Self::Rpm => untreated(self, "looked for in a root"),
+            Self::Deb => deb::owned_paths(list, read).map(Some),
+            Self::Rpm => Ok(None),
         }
     }
 
@@ -233,6 +238,9 @@ pub fn printable(line: &str) -> String {
     };
     line.replace('\t', "        ").replace(acts, "\u{fffd}")
 }
+
+/// Reads a control file of a package by its name, if it is there.
+pub type ReadControl<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>>;
 
 /// Receives the members of a package.
 pub trait MemberSink {

@@ -15,18 +15,27 @@ use super::residue::RESIDUE;
 use super::triggers;
 use crate::error::Hint;
 use crate::package::{
-    Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner, ReadFile, Residue, Round,
-    Script, Sharing, Told, Unpacked,
+    Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner, ReadControl, ReadFile,
+    Residue, Round, Script, Sharing, Told, Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
 pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "preinst", "triggers"];
 
-/// See [`crate::package::Format::scripts`].
-pub const SCRIPTS: &[&str] = &["config", "preinst", "postinst"];
+/// The control files that are run when a package is installed.
+const SCRIPTS: [&str; 3] = ["config", "preinst", "postinst"];
 
 /// See [`crate::package::Format::all_scripts`]: Debian Policy 6.1, debconf-devel(7), deb-triggers(5).
 pub const ALL_SCRIPTS: &[&str] = &["config", "preinst", "postinst", "prerm", "postrm", "triggers"];
+
+/// See [`crate::package::Format::scripts`].
+pub(in crate::package) fn scripts(read: ReadControl<'_>) -> Result<Vec<(String, String)>> {
+    let script = |name: &str| {
+        let text = read(name)?;
+        Ok(text.map(|text| (name.to_owned(), String::from_utf8_lossy(&text).into_owned())))
+    };
+    SCRIPTS.into_iter().filter_map(|name| script(name).transpose()).collect()
+}
 
 /// The top-level directories that merged-/usr systems make links (`UsrMerge` in Debian's wiki, and the `merged-usr` hook of
 /// mmdebstrap for those beyond bin, sbin and lib).

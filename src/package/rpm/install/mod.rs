@@ -18,12 +18,12 @@ use super::{tag, version};
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::package::{
-    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner, ReadFile,
-    Residue, Round, Script, Sharing, Told, Unpacked,
+    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner,
+    ReadControl, ReadFile, Residue, Round, Script, Sharing, Told, Unpacked,
 };
 use plan::Plan;
 use residue::RESIDUE;
-use scriptlet::Facts;
+use scriptlet::{Facts, Scriptlet};
 use sequence::Event;
 
 /// The program that plans, and runs what is in its own Lua.
@@ -47,6 +47,17 @@ pub struct Rpm {
     facts: Vec<Facts>,
     /// The database that the planner made, where it belongs.
     database: OnceLock<Vec<DatabaseFile>>,
+}
+
+/// See [`crate::package::Format::scripts`].
+pub(in crate::package) fn scripts(read: ReadControl<'_>) -> Result<Vec<(String, String)>> {
+    let Some(header) = read(CONTROL_FILES[2])? else { return Ok(Vec::new()) };
+    let facts = Facts::read(&Blob::parse(tag::IMMUTABLE, header)?)?;
+    let text = |(kind, script): (&str, &Scriptlet)| {
+        let text = script.text.as_deref().unwrap_or_default();
+        (kind.to_owned(), String::from_utf8_lossy(text).into_owned())
+    };
+    Ok(facts.scriptlets().map(text).collect())
 }
 
 impl Rpm {

@@ -129,6 +129,20 @@ impl Facts {
         Ok(facts)
     }
 
+    /// All that may run when it or another package is installed, with what spec files call it.
+    pub fn scriptlets(&self) -> impl Iterator<Item = (&'static str, &Scriptlet)> {
+        let own = [
+            ("%pretrans", &self.pretrans),
+            ("%pre", &self.pre),
+            ("%post", &self.post),
+            ("%posttrans", &self.posttrans),
+        ];
+        let own = own.into_iter().filter_map(|(kind, script)| Some((kind, script.as_ref()?)));
+        let files = self.file_triggers.iter().map(|trigger| ("%filetriggerin", &trigger.script));
+        let transaction = self.transaction_triggers.iter().map(|trigger| ("%transfiletriggerin", &trigger.script));
+        own.chain(self.triggers.iter().map(|script| ("%trigger", script))).chain(files).chain(transaction)
+    }
+
     /// The paths that begin with a prefix.
     pub fn files_below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.files.iter().map(String::as_str).filter(move |path| path.starts_with(prefix))
