@@ -12,7 +12,7 @@ use crate::import::Imports;
 use crate::lock::Lock;
 use crate::manifest::{HookPoint, Manifest};
 use crate::package::{Act, Installation, Place, Planned, Round, Script};
-use crate::sandbox::{self, Input, Limits, Plan, Program, Root, Scratch, Step, TemporaryFile};
+use crate::sandbox::{self, Input, Limits, Plan, Program, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, Layers, Store, Tree};
 use crate::timing;
 
@@ -121,6 +121,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
         let run = || sandbox::run(self.program, self.store.work(), &plan, &mut tell);
         timings
             .alone(timing::Part::Scripts, run)
+            .map_err(|error| without_talk(error, planner.talk))
             .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
         if let (Some(scratch), Some(folder)) = (scratch, planner.makes) {
             store::apply_upper(&self.store.writer(), &mut tree, &scratch.upper())?;
@@ -210,6 +211,18 @@ impl<'a, 'p> Assembly<'a, 'p> {
     /// The layers with room for changes.
     pub fn root(&self, scratch: &Scratch) -> Root {
         Root::Overlay { lower: self.layers.folders().to_vec(), upper: scratch.upper(), work: scratch.work() }
+    }
+}
+
+/// An error of a step without the lines of its output that begin so.
+fn without_talk(error: anyhow::Error, talk: Option<&str>) -> anyhow::Error {
+    match (error.downcast::<StepFailed>(), talk) {
+        (Ok(failed), Some(talk)) => {
+            let lines: Vec<&str> = failed.output.lines().filter(|line| !line.starts_with(talk)).collect();
+            StepFailed { output: lines.join("\n"), ..failed }.into()
+        }
+        (Ok(failed), None) => failed.into(),
+        (Err(error), _) => error,
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Planner {
     pub scripts: Vec<Script>,
     /// A folder whose files it leaves for [`Planned::made`], relative to the root.
     pub makes: Option<&'static str>,
+    /// What begins lines that it prints and that explain no failure, if any does.
+    pub talk: Option<&'static str>,
     /// Whether its root stays for scripts of the installation that run [`Place::Tools`].
     pub stays: bool,
 }

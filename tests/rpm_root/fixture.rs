@@ -18,6 +18,7 @@ const HEAD: &str = "Version: 1\nRelease: 1\nSummary: a test\nLicense: none\n";
 const PROGRAMS: &str = r#"
 %define __os_install_post %{nil}
 %define debug_package %{nil}
+%define _build_id_links none
 Name: rpm
 AutoReqProv: no
 Provides: /bin/sh
@@ -34,7 +35,7 @@ for file in /usr/bin/rpm $(ldd /usr/bin/rpm | grep -o '/[^ ]*'); do
     cp -L "$file" ".$real"
 done
 cp -a /usr/lib/rpm usr/lib/
-rm -rf usr/lib/rpm/debugedit usr/lib/rpm/find-debuginfo*
+sed -i 's,^%%_dbpath[[:space:]].*,%%_dbpath /var/lib/rpm,' usr/lib/rpm/macros
 cp "$(command -v busybox)" usr/bin/busybox
 for name in sh cat echo sleep true false id; do ln -s busybox usr/bin/$name; done
 echo root:x:0:0:root:/root:/bin/sh > etc/passwd

@@ -20,7 +20,7 @@ fn a_scriptlet_that_fails_is_named() {
         ("%posttrans\nkill -9 $$\n", "the %posttrans scriptlet of bad was ended by signal 9"),
         ("%pretrans -p <lua>\nerror(\"no eels\")\n", "the %pretrans scriptlet of bad ended with exit status 1"),
         ("%filetriggerin -- /usr/bin\nfalse\n", "the %filetriggerin scriptlet of bad ended with exit status 1"),
-        ("%triggerin -- rpm\nfalse\n", "the %triggerin scriptlet of bad, for rpm, ended with exit status 1"),
+        ("%triggerin -- rpm\nfalse\n", "the %triggerin scriptlet of bad for rpm ended with exit status 1"),
         (
             "%transfiletriggerin -p <lua> -- /usr\nnil()\n",
             "the %transfiletriggerin scriptlet of bad ended with exit status 1",
@@ -51,7 +51,7 @@ fn a_root_without_rpm_is_refused() {
     let failed = scene.compose(&["build", "m.yaml"]);
     assert_eq!(
         failed.stderr,
-        "error: cannot build m for amd64: no package of the lock has /usr/bin/rpm, without which its packages cannot be \
+        "error: cannot build m for amd64\n  caused by: no package of the lock has /usr/bin/rpm, without which its packages cannot be \
          installed\nhint: add rpm to `packages:`, and update the lock\n"
     );
 }

@@ -72,7 +72,7 @@ fn packages_share_files_that_are_the_same() {
     let Some(scene) = Scene::new(&[("aa", &file("x")), ("bb", &file("y"))]) else { return };
     let failed = scene.compose(&["build", "m.yaml"]);
     assert_eq!(failed.code, Some(2));
-    let told = "file /srv/both/file conflicts between attempted installs of aa-1-1.noarch and bb-1-1.noarch";
+    let told = "file /srv/both/file conflicts between attempted installs of bb-1-1.noarch and aa-1-1.noarch";
     assert!(failed.stderr.contains(told), "{}", failed.stderr);
 }
 

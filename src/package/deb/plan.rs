@@ -115,7 +115,7 @@ pub(super) fn planner(packages: &[Unpacked], architectures: &[String], root: Vec
         vec!["/bin/sh".to_owned(), "-c".to_owned(), SCRIPT.to_owned(), architectures.join(" "), count.to_string()];
     command.append(&mut names);
     let script = Script { label: "planning the installation with apt".to_owned(), command, ..Script::default() };
-    Planner { packages: root, files, scripts: vec![script], makes: None, stays: false }
+    Planner { packages: root, files, scripts: vec![script], makes: None, talk: None, stays: false }
 }
 
 /// The name by which apt knows one package and no other.

@@ -31,7 +31,7 @@ pub(super) const OPTIONS: &[&str] =
 pub(super) fn script(packages: &[Facts], call: &Call<'_>) -> Script {
     let facts = &packages[call.package];
     let by =
-        call.by.filter(|by| *by != call.package).map_or_else(String::new, |by| format!(", for {}", packages[by].name));
+        call.by.filter(|by| *by != call.package).map_or_else(String::new, |by| format!(" for {}", packages[by].name));
     let label = format!("{}{by}", name(call.kind, &facts.name));
     let environment =
         vec![("PATH".to_owned(), PATH.to_owned()), (SCRIPTLET.to_owned(), format!("{} {}", call.kind, facts.name))];

@@ -46,7 +46,7 @@ pub(super) fn planner(packages: &[Unpacked], root: Vec<usize>) -> Planner {
         script("asking rpm where its database is", ask),
         script("planning the installation with rpm", install.collect()),
     ];
-    Planner { packages: root, files, scripts, makes: Some(FOLDER), stays: true }
+    Planner { packages: root, files, scripts, makes: Some(FOLDER), talk: Some("D: "), stays: true }
 }
 
 /// A package's file up to its payload.
