@@ -113,10 +113,10 @@ impl<'a, 'p> Assembly<'a, 'p> {
                 ..Limits::default()
             },
         };
-        let mut planned = Planned::default();
+        let mut came = Planned::default();
         let mut tell = |line: &str| {
             on_line(line);
-            planned.printed.extend([line, "\n"]);
+            came.printed.extend([line, "\n"]);
         };
         let run = || sandbox::run(self.program, self.store.work(), &plan, &mut tell);
         timings
@@ -126,9 +126,9 @@ impl<'a, 'p> Assembly<'a, 'p> {
         if let (Some(scratch), Some(folder)) = (scratch, planner.makes) {
             store::apply_upper(&self.store.writer(), &mut tree, &scratch.upper())?;
             let made = tree.root.find(folder).with_context(|| format!("the planner did not make /{folder}"))?;
-            planned.made.clone_from(&made.files);
+            came.made.clone_from(&made.files);
         }
-        self.installation.rounds(Some(planned))
+        self.installation.rounds(Some(came))
     }
 
     /// Merges the packages of a round and plans its sandbox, whose changes go to the scratch folders.

@@ -22,7 +22,7 @@ fn a_scriptlet_that_fails_is_named() {
         ("%filetriggerin -- /usr/bin\nfalse\n", "the %filetriggerin scriptlet of bad ended with exit status 1"),
         ("%triggerin -- rpm\nfalse\n", "the %triggerin scriptlet of bad for rpm ended with exit status 1"),
         (
-            "%transfiletriggerin -p <lua> -- /usr\nnil()\n",
+            "%transfiletriggerin -p <lua> -- /usr\nlocal eels = nil eels()\n",
             "the %transfiletriggerin scriptlet of bad ended with exit status 1",
         ),
         ("%pretrans\n:\n", "the %pretrans scriptlet of bad could not be run: No such file or directory (os error 2)"),

@@ -432,7 +432,7 @@ pub(super) mod tests {
     /// A package with a preinst script, if that is not empty.
     pub(in crate::package::deb) fn package(name: &str, architecture: &str, preinst: &str) -> Unpacked {
         let text = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n");
-        let mut control = BTreeMap::from([("control".to_owned(), text)]);
+        let mut control = BTreeMap::from([("control".to_owned(), text.into_bytes())]);
         if !preinst.is_empty() {
             control.insert("preinst".to_owned(), preinst.as_bytes().to_vec());
         }
@@ -458,7 +458,7 @@ pub(super) mod tests {
             package("c", "all", ""),
             package("dpkg", "amd64", ""),
         ];
-        let told = &"\
+        let printed = "\
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/dpkg_1_amd64.deb
 /usr/bin/dpkg --status-fd 7 --configure --pending
 then
@@ -468,7 +468,7 @@ then
 /usr/bin/dpkg --status-fd 7 --configure --pending
 "
         .replace('\n', "\n\n");
-        let rounds = Deb::new(packages).unwrap().rounds(Some(told)).unwrap();
+        let rounds = Deb::new(packages).unwrap().rounds(Some(Planned { printed, ..Planned::default() })).unwrap();
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let expected = [
             (vec![3], text(&["tell [3]", "--force-depends --configure dpkg:amd64"])),

@@ -103,7 +103,9 @@ fn by_rpm(facts: &Facts, call: &Call<'_>) -> Script {
     }
     let translated = [tag::SUMMARY, tag::DESCRIPTION, tag::GROUP];
     header.set(tag::I18NTABLE, Value::Texts(vec!["C".to_owned()]));
-    translated.into_iter().for_each(|tag| header.set(tag, Value::Translated("scriptlet".to_owned())));
+    for tag in translated {
+        header.set(tag, Value::Translated("scriptlet".to_owned()));
+    }
     header.set(tag::SIZE, Value::Int32(vec![0]));
     let text = String::from_utf8_lossy(call.script.text.as_deref().unwrap_or_default()).into_owned();
     header.set(tag::PREIN, Value::Text(preamble(call) + &text));
@@ -149,7 +151,7 @@ fn quoted(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'+' => {
-                literal.push(char::from(byte))
+                literal.push(char::from(byte));
             }
             _ => drop(write!(literal, "\\{byte:03}")),
         }
