@@ -96,8 +96,8 @@ impl Scene {
     pub fn list(&self, names: &[&str]) -> Vec<String> {
         let listed =
             run(Command::new("tar").arg("-tvf").arg(self.path().join("out/m.amd64.tar")).arg("--numeric-owner"));
-        let named = |line: &&str| names.iter().any(|name| line.contains(name));
-        listed.result().lines().filter(named).map(without_time).collect()
+        let wanted = |line: &&str| names.iter().any(|name| line.contains(name));
+        listed.result().lines().filter(wanted).map(without_time).collect()
     }
 
     /// What the host's rpm makes of the same packages, which it is given in the order of their names.
