@@ -25,7 +25,6 @@ fn a_scriptlet_that_fails_is_named() {
             "%transfiletriggerin -p <lua> -- /usr\nlocal eels = nil eels()\n",
             "the %transfiletriggerin scriptlet of bad ended with exit status 1",
         ),
-        ("%pretrans\n:\n", "the %pretrans scriptlet of bad could not be run: No such file or directory (os error 2)"),
     ] {
         let Some((first, all)) = told(sections, &[]) else { return };
         assert_eq!(first, format!("error: cannot build m for amd64: {expected}"), "{all}");
