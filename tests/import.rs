@@ -243,7 +243,7 @@ fn control_files_can_be_read_ahead_of_the_import() {
         imports.control(&package, &["control", "no-such-file"]).unwrap()
     };
     let ahead = read();
-    assert!(ahead["control"].starts_with("Package: "), "{ahead:?}");
+    assert!(ahead["control"].starts_with(b"Package: "), "{ahead:?}");
     assert_eq!(ahead.len(), 1);
     fixture.import(&[&package]).unwrap();
     assert_eq!(read(), ahead);

@@ -19,7 +19,7 @@ fn add_group(group: &Group) -> Script {
     command.extend(group.gid.map(|gid| format!("--gid={gid}")));
     command.extend(group.system.then(|| "--system".to_owned()));
     command.push(group.name.clone());
-    Script { label: format!("adding the group {}", group.name), command, environment: Vec::new() }
+    Script { label: format!("adding the group {}", group.name), command, ..Script::default() }
 }
 
 /// `$0` is the user: one that packages made is changed, any other added.
@@ -46,7 +46,7 @@ fn set_user(user: &User) -> Script {
     environment.extend((!user.groups.is_empty()).then(|| ("APPEND".to_owned(), "yes".to_owned())));
     environment.extend(user.home.iter().map(|home| ("HOME_FOLDER".to_owned(), home.clone())));
     environment.extend(user.password_hash.iter().map(|hash| ("PASSWORD".to_owned(), hash.clone())));
-    Script { label: format!("setting up the user {}", user.name), command, environment }
+    Script { label: format!("setting up the user {}", user.name), command, environment, ..Script::default() }
 }
 
 /// Adds the manifest's files to a configured tree. Owners are looked up in the tree's own passwd(5) and group(5).

@@ -1,12 +1,14 @@
 //! Many package trees into one, by directory entries alone: no content is read.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 
 use anyhow::{Result, bail};
 
+use super::owners::Owners;
 use crate::digest::Sha256;
-use crate::package::{DatabaseContent, Diversion, Installation, MemberKind, Part, Record, Round};
+use crate::package::{DatabaseContent, Diversion, Installation, MemberKind, Part, Record, Round, Sharing};
 use crate::store::{Attributes, Content, Directory, Node, ObjectReader, ObjectWriter, Store, Tree, split};
 
 /// The most links that a path may lead through, as in `path_resolution(7)`.
@@ -35,7 +37,7 @@ pub fn make_directory<'a>(root: &'a mut Directory, path: &str) -> &'a mut Direct
 
 /// A root in the making: packages are merged into it round by round, and between rounds scripts change it.
 ///
-/// The first owner of a directory keeps its mode, and a file in two packages needs a rule that allows it, as in dpkg.
+/// How packages share paths is for their format to say: a file in two packages needs a rule that allows it.
 /// Links are followed within the root only, so no member can land outside.
 pub struct Merger<'a> {
     /// The root so far.
@@ -43,6 +45,9 @@ pub struct Merger<'a> {
     installation: &'a dyn Installation,
     reader: ObjectReader,
     writer: &'a ObjectWriter,
+    sharing: Sharing,
+    /// Users and groups by name.
+    names: Owners,
     /// Who put the file, link or node at a path, or a directory there.
     owners: HashMap<String, usize>,
     /// Directories that this round made for what is below them, and no package has listed yet.
@@ -64,11 +69,17 @@ pub struct Merger<'a> {
 impl<'a> Merger<'a> {
     /// An empty root.
     pub fn new(installation: &'a dyn Installation, store: &Store, writer: &'a ObjectWriter) -> Self {
+        let (mut root, sharing) = (Directory::new(0o755), installation.sharing());
+        for place in sharing.places {
+            make_directory(&mut root, place);
+        }
         Self {
             aliases: BTreeSet::new(),
             targets: HashMap::new(),
             lost: vec![BTreeSet::new(); installation.packages().len()],
-            tree: Tree { root: Directory::new(0o755), extras: crate::store::Extras::default() },
+            tree: Tree { root, extras: crate::store::Extras::default() },
+            sharing,
+            names: Owners::default(),
             owners: HashMap::new(),
             implied: HashSet::new(),
             folders: HashMap::new(),
@@ -103,7 +114,12 @@ impl<'a> Merger<'a> {
         for package in &round.unpack {
             for record in self.installation.packages()[*package].records() {
                 if record.member.part == Part::Data {
-                    self.add(*package, record, round.in_place)?;
+                    let owned = if self.sharing.named_owners {
+                        self.names.own(record, &self.tree.root, &self.reader, self.writer)?
+                    } else {
+                        Cow::Borrowed(record)
+                    };
+                    self.add(*package, &owned, round.in_place)?;
                 }
             }
         }
@@ -183,8 +199,8 @@ impl<'a> Merger<'a> {
         let (folder, name) = split(&path);
         let exists_as_directory = self.tree.root.find(&path).is_some();
         if exists_as_directory {
-            // dpkg never replaces a directory by a link: what the link would name stays where it is.
-            if matches!(member.kind, MemberKind::Symlink(_)) {
+            // What the link would name stays where it is.
+            if self.sharing.directory_stays && matches!(member.kind, MemberKind::Symlink(_)) {
                 return Ok(());
             }
             bail!("{} has the file /{path}, which is a directory", self.name(package));
@@ -223,7 +239,7 @@ impl<'a> Merger<'a> {
         let attributes =
             Attributes { uid: member.uid, gid: member.gid, mode: 0o040_000 | member.mode, xattrs: BTreeMap::new() };
         if path.is_empty() {
-            if self.owners.insert(String::new(), package).is_none() {
+            if self.owners.insert(String::new(), package).is_none() || self.sharing.last_directory {
                 self.tree.root.attributes = attributes;
             }
             return Ok(());
@@ -241,8 +257,8 @@ impl<'a> Merger<'a> {
             made = true;
             Directory::new(0o755)
         });
-        // The first package that lists a directory decides, unless a script made it before.
-        if made || self.implied.remove(path) {
+        // Of one that the first package decides on, it does not where a script made it before.
+        if made || self.implied.remove(path) || self.sharing.last_directory {
             dir.attributes = attributes;
             self.owners.insert(path.to_owned(), package);
         }
@@ -279,13 +295,13 @@ impl<'a> Merger<'a> {
         if owner == package || shared && self.installation.may_share(package, owner) {
             return Ok(true);
         }
-        if self.installation.may_replace(package, owner) {
+        if self.installation.may_replace(package, owner, &record.member.path) {
             self.lost[owner].insert(record.member.path.clone());
             self.tree.extras.nodes.remove(path);
             self.tree.extras.links.retain(|link, first| link != path && first != path);
             return Ok(true);
         }
-        if self.installation.may_replace(owner, package) {
+        if self.installation.may_replace(owner, package, &record.member.path) {
             self.lost[package].insert(record.member.path.clone());
             return Ok(false);
         }

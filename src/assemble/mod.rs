@@ -8,6 +8,7 @@ mod failure;
 mod merge;
 mod normalise;
 pub mod origins;
+mod owners;
 mod replay;
 mod rounds;
 mod settings;
@@ -234,8 +235,8 @@ pub fn shell(
             }
         }
         let command = vec!["/bin/sh".to_owned(), "-i".to_owned()];
-        let script = Script { label: "the shell".to_owned(), command, environment: Vec::new() };
-        plan.steps.push(Step { input: Input::Inherit, ..step(script, clock(lock)) });
+        let script = Script { label: "the shell".to_owned(), command, ..Script::default() };
+        plan.steps.push(Step { input: Input::Inherit, ..step(&script, clock(lock)) });
         plan.interactive = true;
         return sandbox::run_interactive(program, store.work(), &plan);
     }

@@ -1,6 +1,7 @@
 //! The rounds of an assembly: in which order packages and scripts follow, and the sandbox of each round.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -10,8 +11,8 @@ use crate::clock::Timestamp;
 use crate::import::Imports;
 use crate::lock::Lock;
 use crate::manifest::{HookPoint, Manifest};
-use crate::package::{Act, Installation, Round, Script};
-use crate::sandbox::{self, Input, Limits, Plan, Program, Root, Scratch, Step, TemporaryFile};
+use crate::package::{Act, Installation, Place, Planned, Round, Script};
+use crate::sandbox::{self, Input, Limits, Plan, Program, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, Layers, Store, Tree};
 use crate::timing;
 
@@ -43,6 +44,8 @@ pub(super) struct Assembly<'a, 'p> {
     pub installation: &'a dyn Installation,
     /// The root as scripts find it.
     pub layers: Layers<'a>,
+    /// The planner's root, where it stays.
+    tools: Option<PathBuf>,
     /// The packages that the database was told of.
     told: Vec<usize>,
     /// How many folders of changes there were.
@@ -60,7 +63,8 @@ impl<'a, 'p> Assembly<'a, 'p> {
         installation: &'a dyn Installation,
     ) -> Self {
         let layers = Layers::new(store);
-        Self { store, program, limits, manifest, lock, imports, installation, layers, told: Vec::new(), count: 0 }
+        let (tools, told) = (None, Vec::new());
+        Self { store, program, limits, manifest, lock, imports, installation, layers, tools, told, count: 0 }
     }
 
     /// Forgets what came of the rounds.
@@ -79,28 +83,52 @@ impl<'a, 'p> Assembly<'a, 'p> {
         self.load(&planner.packages)?;
         let merge = || merge_alone(self.store, self.installation, &planner.packages);
         let timings = self.store.timings();
-        let tree = timings.alone(timing::Part::Merge, merge)?.tree;
-        timings.alone(timing::Part::CheckOut, || self.layers.show(&tree.root))?;
+        let mut tree = timings.alone(timing::Part::Merge, merge)?.tree;
+        let folder = if planner.stays {
+            let folder = self.store.work().join("planner");
+            timings.alone(timing::Part::CheckOut, || store::check_out(self.store, &tree.root, &folder))?;
+            self.tools = Some(folder.clone());
+            folder
+        } else {
+            timings.alone(timing::Part::CheckOut, || self.layers.show(&tree.root))?;
+            self.layers.folders()[0].clone()
+        };
+        let scratch = planner.makes.map(|_| self.scratch(&tree)).transpose()?;
+        let root = match &scratch {
+            None => Root::ReadOnly(folder),
+            Some(scratch) => Root::Overlay { lower: vec![folder], upper: scratch.upper(), work: scratch.work() },
+        };
         let files = planner.files.iter();
         let plan = Plan {
-            root: Root::ReadOnly(self.layers.folders()[0].clone()),
+            root,
+            tools: None,
             binds: Vec::new(),
             temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
-            steps: vec![step(planner.script, clock(self.lock))],
+            steps: planner.scripts.iter().map(|script| step(script, clock(self.lock))).collect(),
             interactive: false,
             observer: None,
-            limits: Limits { script_time: Some(self.limits.time), ..Limits::default() },
+            limits: Limits {
+                script_time: Some(self.limits.time),
+                changes: scratch.as_ref().map(Scratch::changes),
+                ..Limits::default()
+            },
         };
-        let mut told = String::new();
+        let mut came = Planned::default();
         let mut tell = |line: &str| {
             on_line(line);
-            told.extend([line, "\n"]);
+            came.printed.extend([line, "\n"]);
         };
         let run = || sandbox::run(self.program, self.store.work(), &plan, &mut tell);
         timings
             .alone(timing::Part::Scripts, run)
+            .map_err(|error| without_talk(error, planner.talk))
             .with_context(|| format!("cannot plan the installation of {}", self.manifest.name))?;
-        self.installation.rounds(Some(&told))
+        if let (Some(scratch), Some(folder)) = (scratch, planner.makes) {
+            store::apply_upper(&self.store.writer(), &mut tree, &scratch.upper())?;
+            let made = tree.root.find(folder).with_context(|| format!("the planner did not make /{folder}"))?;
+            came.made.clone_from(&made.files);
+        }
+        self.installation.rounds(Some(came))
     }
 
     /// Merges the packages of a round and plans its sandbox, whose changes go to the scratch folders.
@@ -113,11 +141,12 @@ impl<'a, 'p> Assembly<'a, 'p> {
         let scratch = self.scratch(&merger.tree)?;
         let guards = self.installation.guards().into_iter();
         let guards = guards.filter(|(path, ..)| merger.tree.root.find(store::split(path).0).is_some());
-        let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content));
+        let guards = guards.map(|(path, mode, content)| temporary_file(path, mode, content.as_bytes()));
         let hooks = settings::hook_files(self.manifest);
-        let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, &content));
+        let hooks = hooks.map(|(path, mode, content)| temporary_file(&path, mode, content.as_bytes()));
         let mut plan = Plan {
             root: self.root(&scratch),
+            tools: self.tools.clone(),
             binds: Vec::new(),
             temporary_files: guards.chain(hooks).collect(),
             steps: Vec::new(),
@@ -125,7 +154,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
             observer: None,
             limits: Limits {
                 script_time: Some(self.limits.time),
-                script_runner: Some(self.installation.script_runner().to_owned()),
+                script_runner: self.installation.script_runner().map(str::to_owned),
                 changes: Some(scratch.changes()),
             },
         };
@@ -160,7 +189,11 @@ impl<'a, 'p> Assembly<'a, 'p> {
             scripts.extend(settings::scripts(&manifest.system));
             scripts.extend(settings::hooks(manifest, HookPoint::Configured));
         }
-        plan.steps.extend(scripts.into_iter().map(|script| step(script, clock(self.lock))));
+        for script in &scripts {
+            plan.temporary_files
+                .extend(script.files.iter().map(|(path, content)| temporary_file(path, 0o644, content)));
+            plan.steps.push(step(script, clock(self.lock)));
+        }
         Ok(())
     }
 
@@ -181,19 +214,32 @@ impl<'a, 'p> Assembly<'a, 'p> {
     }
 }
 
-fn temporary_file(path: &str, mode: u32, content: &str) -> TemporaryFile {
+/// An error of a step without the lines of its output that begin so.
+fn without_talk(error: anyhow::Error, talk: Option<&str>) -> anyhow::Error {
+    match (error.downcast::<StepFailed>(), talk) {
+        (Ok(failed), Some(talk)) => {
+            let lines: Vec<&str> = failed.output.lines().filter(|line| !line.starts_with(talk)).collect();
+            StepFailed { output: lines.join("\n"), ..failed }.into()
+        }
+        (Ok(failed), None) => failed.into(),
+        (Err(error), _) => error,
+    }
+}
+
+fn temporary_file(path: &str, mode: u32, content: &[u8]) -> TemporaryFile {
     TemporaryFile { path: path.into(), mode, content: content.to_owned() }
 }
 
-pub(super) fn step(script: Script, clock: Timestamp) -> Step {
+pub(super) fn step(script: &Script, clock: Timestamp) -> Step {
     let mut environment: BTreeMap<String, String> =
         ENVIRONMENT.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     environment.insert("SOURCE_DATE_EPOCH".to_owned(), clock.seconds().to_string());
-    environment.extend(script.environment);
+    environment.extend(script.environment.iter().cloned());
     Step {
-        label: script.label,
-        command: script.command,
+        label: script.label.clone(),
+        command: script.command.clone(),
         environment: environment.into_iter().collect(),
-        input: Input::Null,
+        input: if script.input.is_empty() { Input::Null } else { Input::Bytes(script.input.clone()) },
+        in_tools: script.place == Place::Tools,
     }
 }

@@ -37,7 +37,7 @@ pub fn scripts(system: &System) -> Vec<Script> {
     let shell = |label: String, text: &str, value: &str| Script {
         label,
         command: ["/bin/sh", "-c", text, value].map(str::to_owned).to_vec(),
-        environment: Vec::new(),
+        ..Script::default()
     };
     let mut scripts = Vec::new();
     if let Some(name) = &system.hostname {
@@ -55,7 +55,7 @@ pub fn scripts(system: &System) -> Vec<Script> {
             scripts.push(Script {
                 label: format!("systemctl {verb}"),
                 command: command.into_iter().chain(units.iter().cloned()).collect(),
-                environment: Vec::new(),
+                ..Script::default()
             });
         }
     }
@@ -68,7 +68,7 @@ pub fn hooks(manifest: &Manifest, at: HookPoint) -> Vec<Script> {
     let script = |(number, hook): (usize, &Hook)| Script {
         label: format!("the hook {}", hook.name),
         command: vec![file_of(number)],
-        environment: Vec::new(),
+        ..Script::default()
     };
     numbered.map(script).collect()
 }

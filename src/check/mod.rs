@@ -8,6 +8,8 @@ mod rows;
 mod secrets;
 mod subject;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
@@ -80,14 +82,19 @@ impl Finding<'_> {
     }
 }
 
-/// Runs all checks on a manifest's configured tree for an architecture; gives those that found something.
+/// The paths that a root's packages ship, relative to it.
+pub type Shipped<'a> = &'a (dyn Fn() -> Result<BTreeSet<String>> + Sync);
+
+/// Runs all checks on a manifest's configured tree for an architecture; gives those that found something. `shipped` is asked
+/// where the root's package database is not read.
 pub fn run<'a>(
     reader: &ObjectReader,
     tree: &Tree,
     manifest: &'a Manifest,
     architecture: &Architecture,
+    shipped: Shipped<'_>,
 ) -> Result<Vec<Finding<'a>>> {
-    let subject = Subject::new(reader, tree, manifest, architecture)?;
+    let subject = Subject::new(reader, tree, manifest, architecture, shipped)?;
     let find = |check: &'static Check| {
         let what = (check.find)(&subject).with_context(|| format!("the check {} cannot be made", check.name))?;
         let silenced = manifest.checks.iter().find(|(name, _)| name == check.name).map(|(_, reason)| reason.as_str());

@@ -158,7 +158,8 @@ fn owned_paths(subject: &Subject<'_>, names: &HashSet<&str>) -> Result<BTreeSet<
     let list = |folder: &str| -> Vec<String> {
         subject.directory(folder).map(|dir| dir.files.keys().cloned().collect()).unwrap_or_default()
     };
-    let paths = subject.manifest.format.owned_paths(&list, &|path| subject.text(path))?;
+    let known = subject.manifest.format.owned_paths(&list, &|path| subject.text(path))?;
+    let paths = known.map_or_else(|| (subject.shipped)(), Ok)?;
     let paths = paths.iter().filter(|path| names.contains(split(path).1));
     Ok(paths.filter_map(|path| subject.follow(path, true)).collect())
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
+use super::Shipped;
 use crate::arch::Architecture;
 use crate::manifest::Manifest;
 use crate::store::{Directory, Leaf, ObjectReader, Tree, split};
@@ -23,6 +24,8 @@ pub struct Subject<'a> {
     pub manifest: &'a Manifest,
     /// What it is for.
     pub architecture: &'a Architecture,
+    /// What its packages ship.
+    pub shipped: Shipped<'a>,
     files: Vec<RegularFile>,
 }
 
@@ -40,6 +43,7 @@ impl<'a> Subject<'a> {
         tree: &'a Tree,
         manifest: &'a Manifest,
         architecture: &'a Architecture,
+        shipped: Shipped<'a>,
     ) -> Result<Self> {
         let mut objects = Vec::new();
         tree.root.for_each_file(&mut |path, object| objects.push((path.to_owned(), object)));
@@ -48,7 +52,7 @@ impl<'a> Subject<'a> {
             Err(e) => Some(Err(e).with_context(|| format!("cannot read /{path}"))),
         };
         let files = objects.into_par_iter().filter_map(look).collect::<Result<_>>()?;
-        Ok(Self { reader, tree, manifest, architecture, files })
+        Ok(Self { reader, tree, manifest, architecture, shipped, files })
     }
 
     /// All regular files, in order of names.

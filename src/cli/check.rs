@@ -14,7 +14,7 @@ use compose::store::Store;
 use super::build::{self, Summary};
 use super::manifests::some_architectures;
 use super::settings::Settings;
-use super::{Answer, terminal};
+use super::{Answer, outputs, terminal};
 
 /// Check a manifest's configured tree as `build` does before it writes images
 #[derive(Debug, Args)]
@@ -46,7 +46,8 @@ fn check(manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<bool> 
         Some(tree) => tree,
         None => store.read_tree(commit)?,
     };
-    let findings = check::run(&store.reader(), &tree, manifest, &lock.architecture)?;
+    let shipped = outputs::shipped(&store, lock);
+    let findings = check::run(&store.reader(), &tree, manifest, &lock.architecture, &shipped)?;
     for line in findings.iter().flat_map(check::Finding::told) {
         terminal::print(&line)?;
     }

@@ -1,21 +1,42 @@
 //! The outputs of a build, each by the stage that writes it.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::thread;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use compose::arch::Architecture;
 use compose::artifact::Artifact;
+use compose::check::Shipped;
+use compose::digest::Sha256;
 use compose::error::Hint;
+use compose::lock::{Lock, Package};
 use compose::manifest::{Manifest, OutputFormat};
 use compose::progress::Progress;
 use compose::publish::{self, Signer};
 use compose::run_folder::RunFolder;
-use compose::store::{ObjectReader, Tree};
-use compose::{check, finalize};
+use compose::store::{ObjectReader, Store, Tree};
+use compose::{check, finalize, import};
 
 use super::settings::Settings;
 use super::terminal::Terminal;
+
+/// Tells what the packages of a lock ship, as far as the store has them.
+pub fn shipped(store: &Store, lock: &Lock) -> impl Fn() -> Result<BTreeSet<String>> + Sync + use<> {
+    let found = || -> Result<Vec<Sha256>> {
+        let packages: Vec<&Package> = lock.packages.iter().collect();
+        let found = import::look_up(store, lock.format, &packages)?;
+        if let Some(missing) = found.missing.first() {
+            bail!("the store does not have {}", missing.describe());
+        }
+        found.commits.values().map(|commit| import::index_object(store, *commit)).collect()
+    };
+    let (reader, found) = (store.reader(), found());
+    move || match &found {
+        Ok(indexes) => import::shipped_paths(&reader, indexes),
+        Err(e) => bail!("{e:#}"),
+    }
+}
 
 /// Refuses trees that no image is to be written of; tells what else was found.
 fn check_tree(
@@ -23,9 +44,10 @@ fn check_tree(
     tree: &Tree,
     manifest: &Manifest,
     architecture: &Architecture,
+    shipped: Shipped<'_>,
     terminal: &Terminal,
 ) -> Result<()> {
-    let findings = check::run(reader, tree, manifest, architecture)?;
+    let findings = check::run(reader, tree, manifest, architecture, shipped)?;
     let (bad, rest): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.forbids());
     for finding in rest {
         let told = finding.told();
@@ -56,8 +78,10 @@ pub fn write(
         }
         let finalize::Request { store, manifest, lock, .. } = *request;
         let (reader, tree) = (store.reader(), finalize::read_tree(request, tree)?);
+        let shipped = shipped(store, lock);
         thread::scope(|scope| {
-            let check = scope.spawn(|| check_tree(&reader, tree, manifest, &lock.architecture, &settings.terminal));
+            let check = || check_tree(&reader, tree, manifest, &lock.architecture, &shipped, &settings.terminal);
+            let check = scope.spawn(check);
             let written = write();
             check.join().unwrap_or_else(|_| Err(anyhow!("the checks panicked")))?;
             written

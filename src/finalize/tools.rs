@@ -25,6 +25,7 @@ pub(super) fn plan(request: &Request<'_>, files: &[(&Path, &str)], steps: Vec<St
         root: Root::ReadOnly(tools),
         binds: files.iter().map(|(source, target)| Bind { source: source.into(), target: target.into() }).collect(),
         temporary_files: Vec::new(),
+        tools: None,
         steps,
         interactive: false,
         observer: None,
@@ -46,5 +47,5 @@ pub(super) fn step(command: Vec<String>, environment: &[(&str, String)], input: 
     let label = Path::new(&command[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let path = ("PATH", "/usr/sbin:/usr/bin".to_owned());
     let environment = environment.iter().chain([&path]).map(|(name, value)| ((*name).to_owned(), value.clone()));
-    Step { label, command, environment: environment.collect(), input }
+    Step { label, command, environment: environment.collect(), input, in_tools: false }
 }

@@ -10,7 +10,7 @@ mod single;
 pub use queue::{FileOf, Imports};
 pub use single::one_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -71,6 +71,16 @@ pub fn run(
 /// The object that holds the index of an imported package.
 pub fn index_object(store: &Store, commit: Sha256) -> Result<Sha256> {
     store.find_file(commit, "index")?.with_context(|| format!("the package's commit {commit} is damaged"))
+}
+
+/// The paths of what packages install, by their indexes, without links followed.
+pub fn shipped_paths(reader: &ObjectReader, indexes: &[Sha256]) -> Result<BTreeSet<String>> {
+    let mut paths = BTreeSet::new();
+    for index in indexes {
+        let data = read_index(reader, *index)?.into_iter().filter(|record| record.member.part == Part::Data);
+        paths.extend(data.map(|record| record.member.path));
+    }
+    Ok(paths)
 }
 
 /// Reads a package's index.

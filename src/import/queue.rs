@@ -107,7 +107,7 @@ impl<'a> Imports<'a> {
     }
 
     /// The control files of these names of a package, whether it is imported yet or not.
-    pub fn control(&self, package: &lock::Package, names: &[&str]) -> Result<BTreeMap<String, String>> {
+    pub fn control(&self, package: &lock::Package, names: &[&str]) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut control = Control { names, found: BTreeMap::new() };
         if let Some(index) = self.indexes.get(&package.sha256) {
             for record in super::records(&self.reader.read(*index)?) {
@@ -117,7 +117,7 @@ impl<'a> Imports<'a> {
                     break;
                 }
                 if let Some(object) = object.filter(|_| control.wants(&member)) {
-                    control.add(member, &self.reader.read(object)?);
+                    control.found.insert(member.path, self.reader.read(object)?);
                 }
             }
         } else {
@@ -179,16 +179,12 @@ impl Drop for End<'_, '_> {
 /// Keeps control files of some names.
 struct Control<'a> {
     names: &'a [&'a str],
-    found: BTreeMap<String, String>,
+    found: BTreeMap<String, Vec<u8>>,
 }
 
 impl Control<'_> {
     fn wants(&self, member: &Member) -> bool {
         self.names.contains(&member.path.as_str())
-    }
-
-    fn add(&mut self, member: Member, content: &[u8]) {
-        self.found.insert(member.path, String::from_utf8_lossy(content).into_owned());
     }
 }
 
@@ -197,7 +193,7 @@ impl MemberSink for Control<'_> {
         if self.wants(&member) {
             let mut bytes = Vec::new();
             content.read_to_end(&mut bytes)?;
-            self.add(member, &bytes);
+            self.found.insert(member.path, bytes);
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ pub struct Unpacked {
     /// What [`Self::records`] gives, once the package is imported.
     pub members: OnceLock<Vec<Record>>,
     /// Contents of the control files that the format asked for, by name.
-    pub control: BTreeMap<String, String>,
+    pub control: BTreeMap<String, Vec<u8>>,
     /// Whether it was asked for by itself, not as what another package needs.
     pub asked: bool,
 }
@@ -34,6 +34,11 @@ impl Unpacked {
     pub fn records(&self) -> &[Record] {
         self.members.get().expect("a package is imported before it is merged")
     }
+
+    /// A control file that is text; empty where there is none, or one that is not UTF-8.
+    pub fn text(&self, name: &str) -> &str {
+        self.control.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
 }
 
 /// A program of the packages that tells in which order they are to be installed.
@@ -42,9 +47,37 @@ pub struct Planner {
     /// The packages that it consists of, in an order to merge them in.
     pub packages: Vec<usize>,
     /// Files in /tmp and /run of its sandbox: path and content.
-    pub files: Vec<(String, String)>,
-    /// How it is run; [`Installation::rounds`] reads what it prints.
-    pub script: Script,
+    pub files: Vec<(String, Vec<u8>)>,
+    /// How it is run; [`Installation::rounds`] reads what they print.
+    pub scripts: Vec<Script>,
+    /// A folder whose files it leaves for [`Planned::made`], relative to the root.
+    pub makes: Option<&'static str>,
+    /// What begins lines that it prints and that explain no failure, if any does.
+    pub talk: Option<&'static str>,
+    /// Whether its root stays for scripts of the installation that run [`Place::Tools`].
+    pub stays: bool,
+}
+
+/// What came of a planner.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Planned {
+    /// What it printed.
+    pub printed: String,
+    /// The files of the folder that it makes, by name.
+    pub made: BTreeMap<String, Sha256>,
+}
+
+/// How packages of a format share paths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sharing {
+    /// Whether members are owned by the users and groups that they name, as the root knows these when they are merged.
+    pub named_owners: bool,
+    /// Whether the last package that lists a directory decides on its owner and mode; else the first one does.
+    pub last_directory: bool,
+    /// Whether a directory stays where a package has a symbolic link; else that is an error.
+    pub directory_stays: bool,
+    /// Directories at the top of the root that are there before any package is.
+    pub places: &'static [&'static str],
 }
 
 /// A part of an installation: packages that are merged into the root, then scripts that run in it.
@@ -73,7 +106,7 @@ pub enum Act {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Told {
     /// Files in /tmp and /run of the scripts' sandbox: path and content.
-    pub files: Vec<(String, String)>,
+    pub files: Vec<(String, Vec<u8>)>,
     /// The scripts, in order.
     pub scripts: Vec<Script>,
 }
@@ -103,9 +136,12 @@ pub trait Installation: Sync {
     /// What tells in which order the packages are installed, where one of them can.
     fn planner(&self) -> Option<Planner>;
 
-    /// The parts of the installation, one after the other; `told` is what the planner printed, if there is one. Like the
+    /// The parts of the installation, one after the other; `planned` is what came of the planner, if there is one. Like the
     /// planner, this needs no package's records. Errors when the packages cannot configure themselves.
-    fn rounds(&self, told: Option<&str>) -> Result<Vec<Round>>;
+    fn rounds(&self, planned: Option<Planned>) -> Result<Vec<Round>>;
+
+    /// How packages share paths.
+    fn sharing(&self) -> Sharing;
 
     /// How the database is told that the packages `new` are unpacked, after those of `before`.
     fn tell(&self, new: &[usize], before: &[usize]) -> Told;
@@ -116,8 +152,8 @@ pub trait Installation: Sync {
     /// Where a member of a package is put, if not at its own path.
     fn place(&self, package: usize, path: &str) -> Option<String>;
 
-    /// Whether a file of `new` may take the place of the same file of `old`.
-    fn may_replace(&self, new: usize, old: usize) -> bool;
+    /// Whether the file of `new` at a path, as the package lists it, may take the place of the same file of `old`.
+    fn may_replace(&self, new: usize, old: usize, path: &str) -> bool;
 
     /// Whether both packages may have the same file, when it is the same.
     fn may_share(&self, a: usize, b: usize) -> bool;
@@ -133,8 +169,8 @@ pub trait Installation: Sync {
     /// them. Errors when no round does.
     fn answers(&self, lines: &[String], round: &Round) -> Result<Vec<Script>>;
 
-    /// The program that runs one script after another when it is what a [`Script`] runs.
-    fn script_runner(&self) -> &'static str;
+    /// The program that runs one script after another when it is what a [`Script`] runs, if there is one.
+    fn script_runner(&self) -> Option<&'static str>;
 
     /// The database that programs of the root read whole, where there is one.
     fn ledger(&self) -> Option<Ledger>;
@@ -177,7 +213,7 @@ pub enum DatabaseContent {
 }
 
 /// A program to run in the root.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Script {
     /// How messages call it.
     pub label: String,
@@ -185,7 +221,26 @@ pub struct Script {
     pub command: Vec<String>,
     /// Environment beyond what every script has.
     pub environment: Vec<(String, String)>,
+    /// What it reads from standard input.
+    pub input: Vec<u8>,
+    /// Files in /tmp and /run of its sandbox: path and content.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// Where it runs.
+    pub place: Place,
 }
+
+/// Where a script runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Place {
+    /// In the root.
+    #[default]
+    Root,
+    /// In the planner's root, which shows the other one as [`ROOT_IN_TOOLS`] and has its /tmp, /dev and /proc.
+    Tools,
+}
+
+/// Where the root is for a script that runs [`Place::Tools`].
+pub const ROOT_IN_TOOLS: &str = crate::sandbox::ROOT_IN_TOOLS;
 
 /// A row of the normalisation table.
 #[derive(Clone, Copy, Debug)]

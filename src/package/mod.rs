@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
 pub use install::{
-    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Planner, ReadFile, Renewal, Residue, Round, Script,
-    Told, Treatment, Unpacked,
+    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Place, Planned, Planner, ROOT_IN_TOOLS, ReadFile,
+    Renewal, Residue, Round, Script, Sharing, Told, Treatment, Unpacked,
 };
 pub use ledger::{Asked, Ledger, Said};
 pub use signature::SignatureError;
@@ -74,7 +74,7 @@ impl Table {
 /// The error of a stage that has no way yet to treat packages of a format.
 fn untreated<T>(format: Format, what: &str) -> Result<T> {
     Err(anyhow!("packages of the format `{}` cannot be {what}", format.as_str()))
-        .hint(|| "`compose update-lock`, `fetch`, `why`, `graph` and `diff` of locks work with it")
+        .hint(|| "`compose --help` names what else there is")
 }
 
 impl Format {
@@ -125,15 +125,15 @@ impl Format {
     pub fn control_files(self) -> &'static [&'static str] {
         match self {
             Self::Deb => deb::install::CONTROL_FILES,
-            Self::Rpm => &[],
+            Self::Rpm => &rpm::archive::CONTROL_FILES,
         }
     }
 
-    /// Names of the control files that are run when a package is installed.
-    pub fn scripts(self) -> &'static [&'static str] {
+    /// What is run when a package is installed: how the format calls each script, and its text. `read` reads a control file.
+    pub fn scripts(self, read: ReadControl<'_>) -> Result<Vec<(String, String)>> {
         match self {
-            Self::Deb => deb::install::SCRIPTS,
-            Self::Rpm => &[],
+            Self::Deb => deb::install::scripts(read),
+            Self::Rpm => rpm::install::scripts(read),
         }
     }
 
@@ -150,7 +150,7 @@ impl Format {
     pub fn installation(self, packages: Vec<Unpacked>) -> Result<Box<dyn Installation>> {
         match self {
             Self::Deb => Ok(Box::new(deb::install::Deb::new(packages)?)),
-            Self::Rpm => untreated(self, "installed"),
+            Self::Rpm => Ok(Box::new(rpm::install::Rpm::new(packages)?)),
         }
     }
 
@@ -203,11 +203,16 @@ impl Format {
         }
     }
 
-    /// The paths that installed packages brought to a root, relative to it; `list` names a folder's files, `read` reads one.
-    pub fn owned_paths(self, list: &dyn Fn(&str) -> Vec<String>, read: ReadFile<'_>) -> Result<BTreeSet<String>> {
+    /// The paths that installed packages brought to a root, relative to it, where its database is text; `list` names a folder's
+    /// files, `read` reads one.
+    pub fn owned_paths(
+        self,
+        list: &dyn Fn(&str) -> Vec<String>,
+        read: ReadFile<'_>,
+    ) -> Result<Option<BTreeSet<String>>> {
         match self {
-            Self::Deb => deb::owned_paths(list, read),
-            Self::Rpm => untreated(self, "looked for in a root"),
+            Self::Deb => deb::owned_paths(list, read).map(Some),
+            Self::Rpm => Ok(None),
         }
     }
 
@@ -246,6 +251,9 @@ pub fn printable(line: &str) -> String {
     };
     line.replace('\t', "        ").replace(acts, "\u{fffd}")
 }
+
+/// Reads a control file of a package by its name, if it is there.
+pub type ReadControl<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>>;
 
 /// Receives the members of a package.
 pub trait MemberSink {

@@ -3,7 +3,7 @@
 //! This is the code behind `compose sandbox-init PLAN`. It runs single-threaded and speaks only to [`super::run`].
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
@@ -43,7 +44,7 @@ fn prepare(plan: &Path) -> Result<(Plan, Vec<Emulation>)> {
     }
     let text = fs::read(plan).with_context(|| format!("cannot read the plan {}", plan.display()))?;
     fs::remove_file(plan)?;
-    serde_json::from_slice(&text).context("the plan is damaged")
+    postcard::from_bytes(&text).context("the plan is damaged")
 }
 
 /// New user, mount, process, IPC, host name and network namespaces. The user namespace maps every id to itself: the
@@ -217,7 +218,7 @@ fn create(file: &TemporaryFile) -> Result<bool> {
     let path = outside(&file.path);
     match fs::OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&path) {
         Ok(mut created) => {
-            created.write_all(file.content.as_bytes())?;
+            created.write_all(&file.content)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?;
             Ok(true)
         }
@@ -285,6 +286,7 @@ fn start(step: &Step, owns_terminal: bool, line: Option<Arc<Line>>) -> Result<Pi
     let [program, arguments @ ..] = step.command.as_slice() else { bail!("it has no program") };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(step.environment.iter().cloned());
+    let root = if step.in_tools { mounts::TOOLS } else { mounts::ROOT };
     // SAFETY: setsid(2), chroot(2) and chdir(2) may be called between fork and exec.
     unsafe {
         command.pre_exec(move || {
@@ -292,7 +294,7 @@ fn start(step: &Step, owns_terminal: bool, line: Option<Arc<Line>>) -> Result<Pi
             if !owns_terminal {
                 rustix::process::setsid()?;
             }
-            rustix::process::chroot(mounts::ROOT)?;
+            rustix::process::chroot(root)?;
             rustix::process::chdir("/")?;
             line.as_ref().map_or(Ok(()), |line| line.listen())
         });
@@ -305,6 +307,12 @@ fn start(step: &Step, owns_terminal: bool, line: Option<Arc<Line>>) -> Result<Pi
     match &step.input {
         // Not `Stdio::null`, which looks for /dev in this process's root.
         Input::Null => drop(command.stdin(fs::File::open(outside(Path::new("/dev/null")))?)),
+        Input::Bytes(bytes) => {
+            let mut file = fs::File::from(rustix::fs::memfd_create("input", MemfdFlags::CLOEXEC)?);
+            file.write_all(bytes)?;
+            file.rewind()?;
+            command.stdin(file);
+        }
         Input::Inherit => drop(command.stdin(Stdio::inherit())),
     }
     Pid::from_raw(command.spawn()?.id().cast_signed()).context("a process id")

@@ -21,7 +21,7 @@ pub use observe::{Call, Need, Observer, Process, Touch, open_in};
 pub use scratch::Scratch;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,8 @@ pub struct Program {
 pub struct Plan {
     /// The root file system.
     pub root: Root,
+    /// A checkout with programs that a step can run in, read-only, if there is one.
+    pub tools: Option<PathBuf>,
     /// Files of the host that steps may write to.
     pub binds: Vec<Bind>,
     /// Files that exist only while steps run.
@@ -126,7 +128,7 @@ pub struct TemporaryFile {
     /// Permission bits.
     pub mode: u32,
     /// Content.
-    pub content: String,
+    pub content: Vec<u8>,
 }
 
 /// A program to run.
@@ -140,13 +142,20 @@ pub struct Step {
     pub environment: Vec<(String, String)>,
     /// What it reads from standard input.
     pub input: Input,
+    /// Whether its root is the one with the tools, which shows the plan's as [`ROOT_IN_TOOLS`].
+    pub in_tools: bool,
 }
+
+/// Where steps that run in the tools find the plan's root.
+pub const ROOT_IN_TOOLS: &str = "/run/root";
 
 /// A step's standard input.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Input {
     /// Nothing.
     Null,
+    /// These bytes.
+    Bytes(Vec<u8>),
     /// The sandbox's own standard input.
     Inherit,
 }
@@ -235,6 +244,7 @@ pub fn try_to_run(file: &Path, work: &Path, architecture: &Architecture) -> Resu
     let program = Program { file: file.to_owned(), emulations: vec![emulation] };
     let plan = Plan {
         root: Root::ReadOnly(root.path().to_owned()),
+        tools: None,
         binds: Vec::new(),
         temporary_files: Vec::new(),
         steps: Vec::new(),
@@ -247,7 +257,8 @@ pub fn try_to_run(file: &Path, work: &Path, architecture: &Architecture) -> Resu
 
 fn command(program: &Program, work: &Path, plan: &Plan) -> Result<Command> {
     let mut file = tempfile::Builder::new().prefix("plan-").tempfile_in(work).context("cannot write the plan")?;
-    serde_json::to_writer(file.as_file_mut(), &(plan, &program.emulations)).context("cannot write the plan")?;
+    let encoded = postcard::to_allocvec(&(plan, &program.emulations)).context("cannot write the plan")?;
+    file.write_all(&encoded).context("cannot write the plan")?;
     let (_, path) = file.keep().context("cannot write the plan")?;
     std::fs::create_dir_all(work.join(MOUNT_POINT)).context("cannot create a mount point")?;
     let mut command = Command::new(&program.file);

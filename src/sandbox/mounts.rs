@@ -11,11 +11,11 @@ use anyhow::{Context, Result};
 use rustix::fs::{CWD, XattrFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_change,
-    mount_remount, move_mount, unmount as sys_unmount,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive,
+    mount_change, mount_remount, move_mount, unmount as sys_unmount,
 };
 
-use super::{Emulation, Plan, Root, available_memory, emulation};
+use super::{Emulation, Plan, ROOT_IN_TOOLS, Root, available_memory, emulation};
 
 /// Devices of the host that a sandbox has, by name in /dev.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
@@ -64,6 +64,9 @@ pub(super) fn make_private() -> Result<()> {
 /// Where the plan's root is once [`enter`] is done.
 pub(super) const ROOT: &str = "/root";
 
+/// Where the tools are then.
+pub(super) const TOOLS: &str = "/tools";
+
 /// A path of the plan's root as process 1 sees it.
 pub(super) fn outside(path: &Path) -> PathBuf {
     Path::new(ROOT).join(path.strip_prefix("/").unwrap_or(path))
@@ -96,6 +99,9 @@ pub(super) fn enter(plan: &Plan, emulations: &[Emulation], mount_point: &Path) -
     for (name, options) in [("run", "mode=0755"), ("tmp", "mode=1777")] {
         mount_tmpfs(&root.join(name), options, memory)?;
     }
+    if let Some(tools) = &plan.tools {
+        mount_tools(tools, root, &mount_point.join(TOOLS.trim_start_matches('/')), memory)?;
+    }
     for bind in &plan.binds {
         let target = root.join(bind.target.strip_prefix("/").unwrap_or(&bind.target));
         let failed = || format!("cannot bind {} to {}", bind.source.display(), target.display());
@@ -114,6 +120,23 @@ pub(super) fn enter(plan: &Plan, emulations: &[Emulation], mount_point: &Path) -
     mount_remount("/", MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, c"")
         .context("cannot close the root of process 1")?;
     Ok(registry)
+}
+
+/// Mounts the tools: they see the plan's root, and what the kernel shows there.
+fn mount_tools(tools: &Path, root: &Path, target: &Path, memory: u64) -> Result<()> {
+    let failed = || format!("cannot mount {}", tools.display());
+    fs::create_dir(target)?;
+    mount_bind(tools, target).with_context(failed)?;
+    mount_remount(target, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, c"")
+        .with_context(failed)?;
+    mount_tmpfs(&target.join("run"), "mode=0755", memory)?;
+    let place = target.join(ROOT_IN_TOOLS.trim_start_matches('/'));
+    fs::create_dir(&place)?;
+    mount_bind_recursive(root, &place).with_context(failed)?;
+    for name in ["dev", "proc", "tmp"] {
+        mount_bind_recursive(root.join(name), target.join(name)).with_context(failed)?;
+    }
+    Ok(())
 }
 
 /// The highest process id, where a process namespace has one of its own (Linux 6.14): far more than the watch lets run, and

@@ -57,7 +57,7 @@ impl Deeds {
         let mut causes: Vec<Cause> = Vec::new();
         for caller in self.paths.get(path).into_iter().flatten() {
             let cause = match caller {
-                None => Cause::new(CauseKind::Program, program_name(installation.script_runner())),
+                None => Cause::new(CauseKind::Program, program_name(installation.script_runner().unwrap_or_default())),
                 Some(number) => self.name(&self.calls[*number as usize], installation),
             };
             if !causes.contains(&cause) {

@@ -422,5 +422,6 @@ fn digest(call: &Call) -> [u8; 32] {
             hasher.update(text.as_bytes());
         }
     }
+    hasher.update(&call.input);
     *hasher.finish().as_bytes()
 }

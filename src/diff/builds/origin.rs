@@ -1,6 +1,6 @@
 //! Whose a path of a built tree is: a package's, the manifest's, or that of scripts, and which scripts have it in their text.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::assemble::Merged;
 use crate::import;
@@ -96,12 +96,13 @@ fn read_scripts(store: &Store, lock: &Lock) -> Result<Vec<(String, String)>> {
     let mut scripts = Vec::new();
     for package in &lock.packages {
         let Some(commit) = commits.get(&package.sha256) else { continue };
-        for name in lock.format.scripts() {
-            if let Some(object) = store.find_file(*commit, &format!("control/{name}"))? {
-                let text = String::from_utf8_lossy(&reader.read(object)?).into_owned();
-                scripts.push((format!("{} ({name})", package.name), text));
-            }
-        }
+        let read = |name: &str| {
+            let object = store.find_file(*commit, &format!("control/{name}"))?;
+            object.map(|object| reader.read(object)).transpose()
+        };
+        let found =
+            lock.format.scripts(&read).with_context(|| format!("cannot read the scripts of {}", package.name))?;
+        scripts.extend(found.into_iter().map(|(name, text)| (format!("{} ({name})", package.name), text)));
     }
     Ok(scripts)
 }

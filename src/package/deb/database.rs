@@ -104,7 +104,7 @@ pub(super) fn unpacked(package: &Unpacked) -> String {
     for (field, value) in control(package).fields().filter(|(field, _)| !generated(field)) {
         text.extend([field, ": ", value, "\n"]);
     }
-    let conffiles = package.control.get("conffiles").map_or("", String::as_str);
+    let conffiles = package.text("conffiles");
     let mut conffiles = conffiles.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
     if conffiles.peek().is_some() {
         text.push_str("Conffiles:\n");
@@ -146,7 +146,7 @@ mod tests {
     fn a_paragraph_lists_conffiles_with_their_flags() {
         let mut conf = package("conf", "all", "");
         let conffiles = "/etc/conf\nremove-on-upgrade /etc/old\n";
-        conf.control.insert("conffiles".to_owned(), conffiles.to_owned());
+        conf.control.insert("conffiles".to_owned(), conffiles.as_bytes().to_vec());
         let expected = "\
 Package: conf
 Status: install ok unpacked

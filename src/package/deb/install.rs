@@ -15,18 +15,27 @@ use super::residue::RESIDUE;
 use super::triggers;
 use crate::error::Hint;
 use crate::package::{
-    Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planner, ReadFile, Residue, Round, Script,
-    Told, Unpacked,
+    Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner, ReadControl, ReadFile,
+    Residue, Round, Script, Sharing, Told, Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
 pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "preinst", "triggers"];
 
-/// See [`crate::package::Format::scripts`].
-pub const SCRIPTS: &[&str] = &["config", "preinst", "postinst"];
+/// The control files that are run when a package is installed.
+const SCRIPTS: [&str; 3] = ["config", "preinst", "postinst"];
 
 /// See [`crate::package::Format::all_scripts`]: Debian Policy 6.1, debconf-devel(7), deb-triggers(5).
 pub const ALL_SCRIPTS: &[&str] = &["config", "preinst", "postinst", "prerm", "postrm", "triggers"];
+
+/// See [`crate::package::Format::scripts`].
+pub(in crate::package) fn scripts(read: ReadControl<'_>) -> Result<Vec<(String, String)>> {
+    let script = |name: &str| {
+        let text = read(name)?;
+        Ok(text.map(|text| (name.to_owned(), String::from_utf8_lossy(&text).into_owned())))
+    };
+    SCRIPTS.into_iter().filter_map(|name| script(name).transpose()).collect()
+}
 
 /// The top-level directories that merged-/usr systems make links (`UsrMerge` in Debian's wiki, and the `merged-usr` hook of
 /// mmdebstrap for those beyond bin, sbin and lib).
@@ -54,8 +63,11 @@ pub struct Deb {
 
 impl Deb {
     /// Reads what the packages' control files say.
-    pub fn new(packages: Vec<Unpacked>) -> Result<Self> {
-        for package in &packages {
+    pub fn new(mut packages: Vec<Unpacked>) -> Result<Self> {
+        for package in &mut packages {
+            for text in package.control.values_mut().filter(|bytes| std::str::from_utf8(bytes).is_err()) {
+                *text = String::from_utf8_lossy(text).into_owned().into_bytes();
+            }
             package.control.get("control").with_context(|| format!("{} has no control file", package.name))?;
         }
         let conffiles = packages.iter().map(|p| conffiles(p).map(|c| c.trim_start_matches('/').to_owned()).collect());
@@ -97,7 +109,7 @@ impl Deb {
 
 /// The package's control paragraph.
 pub(super) fn control(package: &Unpacked) -> Stanza<'_> {
-    Stanza::parse(package.control.get("control").map_or("", String::as_str))
+    Stanza::parse(package.text("control"))
 }
 
 /// The name of a package's files in dpkg's database: with the architecture where several of them can be installed.
@@ -110,13 +122,13 @@ pub(super) fn database_name(package: &Unpacked) -> String {
 
 /// Absolute paths of a package's conffiles, deb-conffiles(5); those flagged `remove-on-upgrade` are not shipped.
 pub(super) fn conffiles(package: &Unpacked) -> impl Iterator<Item = &str> {
-    let text = package.control.get("conffiles").map_or("", String::as_str);
+    let text = package.text("conffiles");
     text.lines().map(str::trim).filter(|line| line.starts_with('/'))
 }
 
 /// Whether the preinst script of a package has a say in where files are put or whose they are.
 fn moves_files(package: &Unpacked) -> bool {
-    let script = package.control.get("preinst").map_or("", String::as_str);
+    let script = package.text("preinst");
     ["dpkg-divert", "dpkg-statoverride"].iter().any(|program| script.contains(program))
 }
 
@@ -203,7 +215,12 @@ impl Installation for Deb {
         self.conffiles[package].contains(path).then(|| format!("{path}.dpkg-new"))
     }
 
-    fn may_replace(&self, new: usize, old: usize) -> bool {
+    /// Policy 6.6 and 7.6.1: a link to a directory never takes the place of one, and who lists a directory first decides on it.
+    fn sharing(&self) -> Sharing {
+        Sharing { named_owners: false, last_directory: false, directory_stays: true, places: &[] }
+    }
+
+    fn may_replace(&self, new: usize, old: usize, _: &str) -> bool {
         names(&self.packages[new], "Replaces", &self.packages[old])
     }
 
@@ -230,7 +247,7 @@ impl Installation for Deb {
     /// The essential packages as debootstrap and mmdebstrap install them, all unpacked ahead of their scripts and then
     /// configured in one go; then the rest by dpkg's calls. Where a script of a package decides what becomes of files, the
     /// packages from there on are merged after it.
-    fn rounds(&self, told: Option<&str>) -> Result<Vec<Round>> {
+    fn rounds(&self, planned: Option<Planned>) -> Result<Vec<Round>> {
         if self.packages.is_empty() {
             return Ok(Vec::new());
         }
@@ -239,7 +256,8 @@ impl Installation for Deb {
             .context("the lock has no dpkg, without which its packages cannot be configured")
             .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
         let running = control(dpkg).get("Version").unwrap_or_default();
-        let order = told.map_or_else(|| Ok(self.own_order()), |told| plan::read(&self.packages, told))?;
+        let order =
+            planned.map_or_else(|| Ok(self.own_order()), |planned| plan::read(&self.packages, &planned.printed))?;
         let mut rounds = Rounds { packages: &self.packages, running, ..Rounds::default() };
         if !order.essential.is_empty() {
             rounds.at.register.clone_from(&order.essential);
@@ -280,7 +298,7 @@ impl Installation for Deb {
         let mut command = ["/bin/mv", "-t", "/var/lib/dpkg/updates"].map(str::to_owned).to_vec();
         for (number, package) in (before.len()..).zip(new) {
             let path = format!("/run/{number:05}");
-            told.files.push((path.clone(), database::unpacked(&self.packages[*package])));
+            told.files.push((path.clone(), database::unpacked(&self.packages[*package]).into_bytes()));
             command.push(path);
         }
         told.scripts.push(script("telling dpkg what is unpacked", command));
@@ -290,7 +308,7 @@ impl Installation for Deb {
             let path = format!("/run/triggers-{:05}", before.len());
             let command = ["/bin/sh", "-c", "cat $0 >> /var/lib/dpkg/triggers/Unincorp", &path];
             told.scripts.push(script("telling dpkg what is activated", command.map(str::to_owned).to_vec()));
-            told.files.push((path, activated));
+            told.files.push((path, activated.into_bytes()));
         }
         told
     }
@@ -313,11 +331,12 @@ impl Installation for Deb {
             label: "debconf-set-selections".to_owned(),
             command: command.into_iter().chain(lines.iter().cloned()).collect(),
             environment: environment().collect(),
+            ..Script::default()
         }])
     }
 
-    fn script_runner(&self) -> &'static str {
-        DPKG
+    fn script_runner(&self) -> Option<&'static str> {
+        Some(DPKG)
     }
 
     fn ledger(&self) -> Option<Ledger> {
@@ -392,7 +411,7 @@ pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn script(label: &str, command: Vec<String>) -> Script {
-    Script { label: label.to_owned(), command, environment: environment().collect() }
+    Script { label: label.to_owned(), command, environment: environment().collect(), ..Script::default() }
 }
 
 /// A call of `dpkg --configure`. After the first failure nothing more is wanted: its output is the last, and a shell finds
@@ -413,9 +432,9 @@ pub(super) mod tests {
     /// A package with a preinst script, if that is not empty.
     pub(in crate::package::deb) fn package(name: &str, architecture: &str, preinst: &str) -> Unpacked {
         let text = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n");
-        let mut control = BTreeMap::from([("control".to_owned(), text)]);
+        let mut control = BTreeMap::from([("control".to_owned(), text.into_bytes())]);
         if !preinst.is_empty() {
-            control.insert("preinst".to_owned(), preinst.to_owned());
+            control.insert("preinst".to_owned(), preinst.as_bytes().to_vec());
         }
         let (name, architecture) = (name.to_owned(), architecture.to_owned());
         Unpacked { name, architecture, depends: Vec::new(), members: Vec::new().into(), control, asked: false }
@@ -439,7 +458,7 @@ pub(super) mod tests {
             package("c", "all", ""),
             package("dpkg", "amd64", ""),
         ];
-        let told = &"\
+        let printed = "\
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/dpkg_1_amd64.deb
 /usr/bin/dpkg --status-fd 7 --configure --pending
 then
@@ -449,7 +468,7 @@ then
 /usr/bin/dpkg --status-fd 7 --configure --pending
 "
         .replace('\n', "\n\n");
-        let rounds = Deb::new(packages).unwrap().rounds(Some(told)).unwrap();
+        let rounds = Deb::new(packages).unwrap().rounds(Some(Planned { printed, ..Planned::default() })).unwrap();
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let expected = [
             (vec![3], text(&["tell [3]", "--force-depends --configure dpkg:amd64"])),

@@ -105,17 +105,17 @@ pub(super) fn planner(packages: &[Unpacked], architectures: &[String], root: Vec
         let digest = "0".repeat(64);
         let size = installed.len().to_string();
         index.extend([text, "\nFilename: ", &name, "\nSize: ", &size, "\nSHA256: ", &digest, "\n\n"]);
-        files.push((format!("{ARCHIVES}/{name}"), installed));
+        files.push((format!("{ARCHIVES}/{name}"), installed.into_bytes()));
     }
-    files.push((INDEX.to_owned(), index));
+    files.push((INDEX.to_owned(), index.into_bytes()));
     let mut names: Vec<String> = packages.iter().filter(|p| is_essential(p)).map(full_name).collect();
     let count = names.len();
     names.extend(packages.iter().filter(|p| !is_essential(p)).map(full_name));
     let mut command =
         vec!["/bin/sh".to_owned(), "-c".to_owned(), SCRIPT.to_owned(), architectures.join(" "), count.to_string()];
     command.append(&mut names);
-    let script = Script { label: "planning the installation with apt".to_owned(), command, environment: Vec::new() };
-    Planner { packages: root, files, script }
+    let script = Script { label: "planning the installation with apt".to_owned(), command, ..Script::default() };
+    Planner { packages: root, files, scripts: vec![script], makes: None, talk: None, stays: false }
 }
 
 /// The name by which apt knows one package and no other.
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn calls_are_read() {
         let mut packages = [package("a", "amd64", ""), package("b", "all", ""), package("c", "amd64", "")];
-        packages[0].control.insert("control".to_owned(), "Package: a\nVersion: 1:2+b1\n".to_owned());
+        packages[0].control.insert("control".to_owned(), b"Package: a\nVersion: 1:2+b1\n".to_vec());
         let told = &"\
 Reading package lists...
 /usr/bin/dpkg --status-fd 7 --no-triggers --unpack --auto-deconfigure /tmp/c_1_amd64.deb 

@@ -57,5 +57,6 @@ pub(super) fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
             .map(str::to_owned)
             .to_vec(),
         environment: environment().chain(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
+        ..Script::default()
     })
 }

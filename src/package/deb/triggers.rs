@@ -81,7 +81,7 @@ fn interests(package: &Unpacked) -> impl Iterator<Item = (&str, &'static str)> {
 
 /// The lines of a package's `triggers` file.
 fn directives(package: &Unpacked) -> impl Iterator<Item = (&str, &str)> {
-    let text = package.control.get("triggers").map_or("", String::as_str);
+    let text = package.text("triggers");
     text.lines().map(|line| line.split('#').next().unwrap_or_default()).filter_map(|line| {
         let mut words = line.split_whitespace();
         Some((words.next()?, words.next()?))
@@ -122,11 +122,11 @@ mod tests {
         let mut new = package("new", "all", "");
         new.members = vec![file("usr/share/man/man1"), file("etc/xy"), file("usr/share/manual")].into();
         let text = "activate-noawait ldconfig # new libraries\nactivate other\ninterest /usr/share/new\ninterest-noawait ldconfig\n";
-        new.control.insert("triggers".to_owned(), text.to_owned());
+        new.control.insert("triggers".to_owned(), text.as_bytes().to_vec());
         let known = Interests::read(&read).unwrap();
         let mut old = package("old", "all", "");
         let text = "interest-noawait /usr/share/man\ninterest /etc/x\ninterest ldconfig\n";
-        old.control.insert("triggers".to_owned(), text.to_owned());
+        old.control.insert("triggers".to_owned(), text.as_bytes().to_vec());
         assert_eq!(activated([&new].into_iter(), [&old].into_iter()), "/usr/share/man -\nldconfig -\n");
         assert_eq!(activated([&old].into_iter(), [&new].into_iter()), "");
         let files = known.with([&new].into_iter(), &read).unwrap();

@@ -7,6 +7,7 @@ pub mod cpio;
 pub mod file;
 pub mod files;
 pub mod header;
+pub mod install;
 mod payload;
 pub mod relation;
 pub mod repodata;

@@ -71,7 +71,7 @@ impl Memory<'_> {
         let given = self.texts(arguments[1])?;
         let mut environment = self.texts(arguments[2])?;
         environment.sort();
-        Some(Call { arguments: [path].into_iter().chain(given).collect(), environment })
+        Some(Call { arguments: [path].into_iter().chain(given).collect(), environment, input: Vec::new() })
     }
 
     /// Puts another text in the place of one that is at least as long.

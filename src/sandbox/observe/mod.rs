@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::{Plan, Step, emulation, filter};
+use super::{Input, Plan, Step, emulation, filter};
 use calls::{Deed, Named, has};
 use line::Message;
 pub(super) use line::{Line, pair};
@@ -52,6 +52,8 @@ pub struct Call {
     pub arguments: Vec<String>,
     /// The whole environment.
     pub environment: Vec<String>,
+    /// What it is given on standard input.
+    pub input: Vec<u8>,
 }
 
 /// How much of what is at a path has a part in what a script does, from little to all.
@@ -359,7 +361,11 @@ const NOTHING: &str = "/bin/true";
 impl Call {
     fn of(step: &Step) -> Self {
         let environment = step.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        Self { arguments: step.command.clone(), environment }
+        let input = match &step.input {
+            Input::Bytes(bytes) => bytes.clone(),
+            Input::Null | Input::Inherit => Vec::new(),
+        };
+        Self { arguments: step.command.clone(), environment, input }
     }
 }
 
