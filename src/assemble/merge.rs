@@ -6,6 +6,7 @@ use std::fs;
 
 use anyhow::{Result, bail};
 
+use super::origins;
 use super::owners::Owners;
 use crate::digest::Sha256;
 use crate::package::{DatabaseContent, Diversion, Installation, MemberKind, Part, Record, Round, Sharing};
@@ -33,6 +34,16 @@ pub fn make_directory<'a>(root: &'a mut Directory, path: &str) -> &'a mut Direct
     path.split('/')
         .filter(|p| !p.is_empty())
         .fold(root, |dir, name| dir.directories.entry(name.to_owned()).or_insert_with(|| Directory::new(0o755)))
+}
+
+/// What of a root is neither as packages ship it nor made by scripts.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// The files of the package database, and links that there are before packages.
+    pub paths: BTreeSet<String>,
+    /// Members that were given to the users and groups that they name: by path the package, and the value that records of
+    /// origins have for it.
+    pub owned: BTreeMap<String, (usize, Sha256)>,
 }
 
 /// A root in the making: packages are merged into it round by round, and between rounds scripts change it.
@@ -63,7 +74,7 @@ pub struct Merger<'a> {
     /// Where other packages' files are put, and whose stay, by path.
     diversions: HashMap<String, (String, String)>,
     /// The database's files, and the links of [`Self::add_alias`].
-    pub books: BTreeSet<String>,
+    pub books: Books,
 }
 
 impl<'a> Merger<'a> {
@@ -84,7 +95,7 @@ impl<'a> Merger<'a> {
             implied: HashSet::new(),
             folders: HashMap::new(),
             diversions: HashMap::new(),
-            books: BTreeSet::new(),
+            books: Books::default(),
             reader: store.reader(),
             installation,
             writer,
@@ -119,13 +130,18 @@ impl<'a> Merger<'a> {
                     } else {
                         Cow::Borrowed(record)
                     };
+                    if let Cow::Owned(record) = &owned
+                        && let Some(value) = origins::value_of(record)
+                    {
+                        self.books.owned.insert(record.member.path.clone(), (*package, value));
+                    }
                     self.add(*package, &owned, round.in_place)?;
                 }
             }
         }
         for file in self.installation.database(&round.register, &self.lost, &|path| self.read(path))? {
             let path = self.resolve_folder(&file.path)?;
-            self.books.insert(path.clone());
+            self.books.paths.insert(path.clone());
             let (folder, name) = split(&path);
             let dir = make_directory(&mut self.tree.root, folder);
             let object = match file.content {
@@ -163,7 +179,7 @@ impl<'a> Merger<'a> {
         let object = self.writer.write(&attributes, Content::Symlink(target))?;
         self.targets.insert(object, target.to_owned());
         self.tree.root.files.insert(name.to_owned(), object);
-        self.books.insert(name.to_owned());
+        self.books.paths.insert(name.to_owned());
         make_directory(&mut self.tree.root, target);
         Ok(())
     }

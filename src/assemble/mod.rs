@@ -16,7 +16,6 @@ mod settings;
 pub use failure::ScriptFailed;
 pub use merge::Merged;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -37,7 +36,7 @@ use crate::sandbox::{self, Input, Program, Step, StepFailed};
 use crate::store::{self, NewCommit, ObjectWriter, Store, Tree};
 use crate::timing;
 
-use merge::Merger;
+use merge::{Books, Merger};
 use replay::Replay;
 use rounds::{Assembly, step};
 
@@ -172,15 +171,15 @@ pub fn run(
     Ok((commits[0], tree))
 }
 
-/// Merges packages and runs scripts, but for those that did the same before, round by round. Gives the tree, and the paths
-/// that the merge itself wrote.
+/// Merges packages and runs scripts, but for those that did the same before, round by round. Gives the tree, and what
+/// the merge itself made.
 fn configure(
     assembly: &mut Assembly<'_, '_>,
     replay: &mut Replay,
     rounds: &[Round],
     writer: &ObjectWriter,
     on_line: &mut dyn FnMut(&str),
-) -> Result<(Tree, BTreeSet<String>)> {
+) -> Result<(Tree, Books)> {
     let (store, program) = (assembly.store, assembly.program);
     let of_manifest = origins::steps_of_manifest(assembly.manifest);
     let (reader, timings) = (store.reader(), store.timings());

@@ -68,7 +68,7 @@ impl Scene {
         run(Command::new("createrepo_c").arg("--quiet").arg(scene.path().join("rpms"))).result();
         let mut text = format!(
             "name: m\nformat: rpm\narchitectures: [amd64]\nbase: none\noutputs: [tar]\narchives:\n  - id: a\n    \
-             baseurl: ['file://{}/rpms']\n    repo_gpgcheck: false\npackages:\n",
+             baseurl: ['file://{}/rpms']\n    repo_gpgcheck: false\n    gpgcheck: false\npackages:\n",
             scene.path().display()
         );
         scene.names.iter().for_each(|name| writeln!(text, "- {name}").unwrap());

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use compose::durable;
+
 use crate::fixture::Scene;
 use crate::support::program::run;
 
@@ -49,6 +51,21 @@ fn files_are_their_owners() {
         sorted(theirs.iter().map(|line| plain(line)).collect())
     );
     assert!(own.iter().any(|line| line.starts_with("drwxr-s--- 77/78")), "{own:?}");
+}
+
+/// Also of what only its owner's name makes another file than the one that the package has.
+#[test]
+fn a_diff_tells_whose_files_are() {
+    let spec = OWNERS.replace("ln -s eel link", "ln -s eel link; touch ghost");
+    let Some(scene) = Scene::new(&[("owners", &spec)]) else { return };
+    let manifest = fs::read_to_string(scene.path().join("m.yaml")).unwrap();
+    let without = manifest.replace("name: m\n", "name: n\n").replace("- owners\n", "");
+    durable::write(&scene.path().join("n.yaml"), without.as_bytes()).unwrap();
+    scene.compose(&["update-lock", "n.yaml"]).result();
+    ["n.yaml", "m.yaml"].iter().for_each(|manifest| drop(scene.compose(&["build", manifest]).result()));
+    let told = scene.compose(&["diff", "template/n/amd64", "template/m/amd64"]).stdout;
+    let line = told.lines().find(|line| line.contains("set-id") && line.contains("/srv/eels/eel ")).unwrap_or_default();
+    assert!(line.contains("mode 4755, owner 77:78; owners 1-1"), "{told}");
 }
 
 /// A line of tar's list, of hard links only that they are files.

@@ -7,18 +7,18 @@
 mod deeds;
 mod shipped;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 pub use deeds::Deeds;
-pub use shipped::{Aliases, Shipped, aliases, directory_value, implied_directory, node_value, real_path};
+pub use shipped::{Aliases, Shipped, aliases, directory_value, implied_directory, node_value, real_path, value_of};
 
-use super::merge::root_file;
+use super::merge::{Books, root_file};
 use super::normalise;
 use crate::digest::Sha256;
-use crate::lock::Lock;
+use crate::lock::{Lock, Package};
 use crate::manifest::{HookPoint, Manifest};
 use crate::package::{Installation, Residue};
 use crate::store::{self, Directory, Extras, NewCommit, ObjectReader, ObjectWriter, Store, Tree};
@@ -116,8 +116,8 @@ pub(super) struct Making<'a> {
     pub manifest: &'a Manifest,
     pub lock: &'a Lock,
     pub deeds: &'a Deeds,
-    /// What the merge itself wrote.
-    pub books: &'a BTreeSet<String>,
+    /// What the merge itself made.
+    pub books: &'a Books,
     pub tree: &'a Tree,
     /// The tree's own objects of its root directory.
     pub root: (Sha256, Sha256),
@@ -197,8 +197,11 @@ impl Making<'_> {
         }
         if causes.is_empty() {
             let shared = || self.is_shared(path, value, shipped);
-            causes.extend(if self.books.contains(path) {
+            causes.extend(if self.books.paths.contains(path) {
                 Some(Cause::new(CauseKind::Merge, "the package database"))
+            } else if let Some((package, _)) = self.books.owned.get(path).filter(|(_, owned)| Some(*owned) == value) {
+                let Package { name, version, .. } = &self.lock.packages[*package];
+                Some(Cause::new(CauseKind::Package, format!("{name} {version}")))
             } else if self.deeds.lost {
                 Some(Cause::new(CauseKind::Scripts, "scripts of the build"))
             } else {

@@ -79,7 +79,8 @@ pub fn aliases<'a>(reader: &ObjectReader, files: impl Iterator<Item = (&'a Strin
     links.map(|(name, target)| (name, target.trim_matches('/').to_owned())).collect()
 }
 
-fn value_of(record: &Record) -> Option<Sha256> {
+/// The value of a package's member.
+pub fn value_of(record: &Record) -> Option<Sha256> {
     let member = &record.member;
     let node = |kind: u32, device| Node { mode: kind | member.mode, uid: member.uid, gid: member.gid, device };
     Some(match &member.kind {
