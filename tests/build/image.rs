@@ -51,11 +51,10 @@ fn a_disk_is_that_of_a_qubes_template() {
     let said = sbin("fsck.fat", &["-nv"], &efi);
     assert!(said.contains("      4096 bytes per logical sector\n"), "{said}");
     assert!(sbin("fatlabel", &[], &efi).starts_with("EFI"));
-    // A copy whose every block of zeros is a hole takes no less.
-    let copy = folder.path().join("copy").display().to_string();
-    sbin("cp", &["--sparse=always", &image], &copy);
-    sbin("fallocate", &["--dig-holes"], &copy);
-    assert_eq!(taken(&image), taken(&copy));
+    // There is no block of zeros that could be a hole.
+    let before = taken(&image);
+    sbin("fallocate", &["--dig-holes"], &image);
+    assert_eq!(before, taken(&image));
 }
 
 const VOLUMES: &str = "\
