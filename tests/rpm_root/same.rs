@@ -62,7 +62,9 @@ fn a_diff_tells_whose_files_are() {
     let without = manifest.replace("name: m\n", "name: n\n").replace("- owners\n", "");
     durable::write(&scene.path().join("n.yaml"), without.as_bytes()).unwrap();
     scene.compose(&["update-lock", "n.yaml"]).result();
-    ["n.yaml", "m.yaml"].iter().for_each(|manifest| drop(scene.compose(&["build", manifest]).result()));
+    for manifest in ["n.yaml", "m.yaml"] {
+        scene.compose(&["build", manifest]).result();
+    }
     let told = scene.compose(&["diff", "template/n/amd64", "template/m/amd64"]).stdout;
     let line = told.lines().find(|line| line.contains("set-id") && line.contains("/srv/eels/eel ")).unwrap_or_default();
     assert!(line.contains("mode 4755, owner 77:78; owners 1-1"), "{told}");
