@@ -7,6 +7,7 @@ pub mod formula;
 mod install;
 mod ledger;
 mod member_path;
+mod order;
 pub mod rpm;
 mod signature;
 pub mod universe;

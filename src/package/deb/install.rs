@@ -1,6 +1,6 @@
 //! Installing Debian packages together: order, merged /usr, Replaces, conffiles and maintainer scripts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -14,6 +14,7 @@ use super::relation::{self, Relation};
 use super::residue::RESIDUE;
 use super::triggers;
 use crate::error::Hint;
+use crate::package::order::dependencies_first;
 use crate::package::{
     Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner, ReadControl, ReadFile,
     Residue, Round, Script, Sharing, Told, Unpacked,
@@ -139,35 +140,9 @@ pub(super) fn is_essential(package: &Unpacked) -> bool {
 /// Packages with what they need, dependencies before dependents, essential packages first; ties and cycles are broken by
 /// name.
 fn dependency_order(packages: &[Unpacked], wanted: impl Fn(&Unpacked) -> bool) -> Vec<usize> {
-    fn visit(
-        at: usize,
-        packages: &[Unpacked],
-        by_name: &HashMap<String, usize>,
-        seen: &mut [bool],
-        order: &mut Vec<usize>,
-    ) {
-        if std::mem::replace(&mut seen[at], true) {
-            return;
-        }
-        for dependency in &packages[at].depends {
-            if let Some(dependency) = by_name.get(dependency) {
-                visit(*dependency, packages, by_name, seen, order);
-            }
-        }
-        order.push(at);
-    }
-    let mut by_name = HashMap::new();
-    for (index, package) in packages.iter().enumerate() {
-        by_name.insert(format!("{}:{}", package.name, package.architecture), index);
-        by_name.entry(package.name.clone()).or_insert(index);
-    }
     let mut roots: Vec<usize> = (0..packages.len()).filter(|i| wanted(&packages[*i])).collect();
     roots.sort_by_key(|i| (!is_essential(&packages[*i]), &packages[*i].name, &packages[*i].architecture));
-    let (mut seen, mut order) = (vec![false; packages.len()], Vec::with_capacity(packages.len()));
-    for root in roots {
-        visit(root, packages, &by_name, &mut seen, &mut order);
-    }
-    order
+    dependencies_first(packages, roots)
 }
 
 /// Whether a relation field of `holder` names this version of `package` itself (Policy 7.6.1 excludes virtual ones).

@@ -7,7 +7,7 @@ mod residue;
 mod scriptlet;
 mod sequence;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow};
@@ -17,6 +17,7 @@ use super::blob::Blob;
 use super::{tag, version};
 use crate::digest::Sha256;
 use crate::error::Hint;
+use crate::package::order::dependencies_first;
 use crate::package::{
     Act, DatabaseContent, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner,
     ReadControl, ReadFile, Residue, Round, Script, Sharing, Told, Unpacked,
@@ -96,34 +97,6 @@ impl Rpm {
     }
 }
 
-/// Some packages and what they need, dependencies before dependents; ties and cycles are broken by the order given.
-fn dependencies_first(packages: &[Unpacked], wanted: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (number, package) in packages.iter().enumerate() {
-        by_name.entry(&package.name).or_default().push(number);
-    }
-    let (mut seen, mut order) = (vec![false; packages.len()], Vec::new());
-    for package in wanted {
-        // A package, and how many of its dependencies were visited.
-        let mut path = vec![(package, 0)];
-        while let Some((at, visited)) = path.pop() {
-            if visited == 0 && std::mem::replace(&mut seen[at], true) {
-                continue;
-            }
-            let needed: Vec<usize> = packages[at]
-                .depends
-                .iter()
-                .flat_map(|name| by_name.get(name.as_str()).into_iter().flatten().copied())
-                .collect();
-            match needed.get(visited) {
-                Some(next) => path.extend([(at, visited + 1), (*next, 0)]),
-                None => order.push(at),
-            }
-        }
-    }
-    order
-}
-
 impl Installation for Rpm {
     fn packages(&self) -> &[Unpacked] {
         &self.packages
@@ -134,7 +107,7 @@ impl Installation for Rpm {
     }
 
     fn planner(&self) -> Option<Planner> {
-        let root = dependencies_first(&self.packages, self.own().into_iter());
+        let root = dependencies_first(&self.packages, self.own());
         (!root.is_empty()).then(|| plan::planner(&self.packages, root))
     }
 
