@@ -8,7 +8,7 @@ mod download;
 mod failure;
 pub mod signed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -27,9 +27,8 @@ use crate::lock::Package;
 use crate::manifest::Archive;
 use crate::package::{Format, SignatureError};
 use crate::progress::{Progress, Task, Unit};
-use crate::source::http::Client;
 use crate::source::mirrors::Mirrors;
-use crate::source::rpm::places::listed;
+use crate::source::{self, http::Client};
 
 /// How many files are fetched at a time when nothing else is asked for.
 pub const CONNECTIONS: usize = 8;
@@ -165,27 +164,11 @@ type Places<'a> = BTreeMap<&'a str, Result<Vec<String>>>;
 fn places<'a>(wanted: &[&'a Package], context: &Context<'_>) -> Places<'a> {
     let mut places = Places::new();
     for package in wanted {
-        places.entry(package.archive_id()).or_insert_with_key(|id| mirrors_of(id, context));
+        places.entry(package.archive_id()).or_insert_with_key(|id| {
+            source::mirrors_of(id, context.archives, context.architectures, context.mirrors, context.client)
+        });
     }
     places
-}
-
-fn mirrors_of(id: &str, context: &Context<'_>) -> Result<Vec<String>> {
-    let archives = || context.archives.iter().filter(|archive| archive.id == id);
-    let own: Vec<String> = archives().flat_map(|archive| archive.uris.clone()).collect();
-    context.mirrors.find_with(id, &own, || {
-        let mut all: Vec<String> = Vec::new();
-        for repository in archives().filter_map(|archive| archive.repository.as_ref()) {
-            for architecture in context.architectures {
-                let listed = listed(id, repository, architecture, context.client)?.mirrors;
-                let new = listed.into_iter().map(|uri| repository.expand(&uri, architecture));
-                all.extend(new.filter(|uri| !own.contains(uri)));
-            }
-        }
-        let mut seen = BTreeSet::new();
-        all.retain(|uri| seen.insert(uri.clone()));
-        Ok(all)
-    })
 }
 
 /// Brings one file from the first mirror that has the right bytes; gives the number of bytes fetched.

@@ -176,6 +176,32 @@ pub fn load_archives(asked: &[Asked<'_>], paths: &BTreeSet<String>, context: &Co
     with_pools.collect()
 }
 
+/// Where the files of an archive are: the mirrors of all `archives` with this id, each with its own URIs and list of mirrors, for
+/// any of these architectures.
+pub fn mirrors_of(
+    id: &str,
+    archives: &[Archive],
+    architectures: &[Architecture],
+    mirrors: &Mirrors,
+    client: &Client,
+) -> Result<Vec<String>> {
+    let archives = || archives.iter().filter(|archive| archive.id == id);
+    let own: Vec<String> = archives().flat_map(|archive| archive.uris.clone()).collect();
+    mirrors.find_with(id, &own, || {
+        let mut all: Vec<String> = Vec::new();
+        for repository in archives().filter_map(|archive| archive.repository.as_ref()) {
+            for architecture in architectures {
+                let listed = rpm::places::listed(id, repository, architecture, client)?.mirrors;
+                let new = listed.into_iter().map(|uri| repository.expand(&uri, architecture));
+                all.extend(new.filter(|uri| !own.contains(uri)));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        all.retain(|uri| seen.insert(uri.clone()));
+        Ok(all)
+    })
+}
+
 /// All archives that the files of a manifest's locks can come from. Those of package files have their folders' URIs, and
 /// repositories those of each architecture.
 pub fn archives_of_files(manifest: &Manifest) -> Vec<Archive> {
