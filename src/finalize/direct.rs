@@ -125,6 +125,15 @@ impl Write for Stream<'_> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_full_disk_is_told() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut buffer = Buffer::new(BLOCK);
+        for bytes in [&mut *buffer.as_mut(), &mut [1; 3]] {
+            assert_eq!(DirectFile::new(&full).write(0, bytes).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        }
+    }
+
     /// In `/tmp`, on disk as a rule, and in memory.
     #[test]
     fn files_hold_what_was_written_wherever_it_lies() {

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told() {
+    fn what_is_there_is_not_written_over() {
         let failed = write(Path::new("/dev/full"), |_| Ok(())).unwrap_err();
         assert_eq!(failed.to_string(), "cannot write /dev/full");
     }
