@@ -1,13 +1,23 @@
-//! Values as glib serialises its variants (`gvariant-specification`), which objects are made of, written as bytes.
-//! All types here but the numbers at the front are byte-aligned, so nothing is padded.
+//! Values as glib serialises its variants (`gvariant-specification`), which objects are made of, written and read as bytes.
+//! All types here but the numbers at the front are byte-aligned, so nothing is padded. glib's own readers wait for each other, for
+//! each value, at a lock around its table of types.
 
-use super::object::Xattrs;
+use anyhow::{Context, Result};
+
+use super::object::{Attributes, Xattrs};
+use super::tree::Entries;
+use crate::digest::Sha256;
+
+/// In how many bytes each end stands in a container of this size.
+fn width(size: usize) -> usize {
+    [1, 2, 4].into_iter().find(|width| size < 1 << (8 * width)).unwrap_or(8)
+}
 
 /// A container's end: after its members stand the ends of those of variable size, in as few bytes each as can hold the
 /// whole container's size.
 fn frame(mut body: Vec<u8>, ends: impl ExactSizeIterator<Item = usize>) -> Vec<u8> {
     let count = ends.len();
-    let width = [1, 2, 4].into_iter().find(|width| body.len() + width * count < 1 << (8 * width)).unwrap_or(8);
+    let width = [1, 2, 4].into_iter().find(|w| width(body.len() + w * count) <= *w).unwrap_or(8);
     for end in ends {
         body.extend_from_slice(&end.to_le_bytes()[..width]);
     }
@@ -36,6 +46,56 @@ fn array(elements: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
         ends.push(body.len());
     }
     frame(body, ends.into_iter())
+}
+
+/// The number of a container's ends that stands at `at`, if what it ends is no further than that.
+fn end(container: &[u8], at: usize) -> Option<usize> {
+    let mut number = [0; 8];
+    let bytes = container.get(at..at + width(container.len()))?;
+    number[..bytes.len()].copy_from_slice(bytes);
+    usize::try_from(u64::from_le_bytes(number)).ok().filter(|end| *end <= at)
+}
+
+/// The members that [`tuple`] was given.
+fn members<const N: usize>(tuple: &[u8], front: usize) -> Option<[&[u8]; N]> {
+    let mut ends_at = tuple.len();
+    let (mut start, mut members) = (front, [&[][..]; N]);
+    for (number, member) in members.iter_mut().enumerate() {
+        let stop = if number + 1 == N {
+            ends_at
+        } else {
+            ends_at = ends_at.checked_sub(width(tuple.len()))?;
+            end(tuple, ends_at)?
+        };
+        *member = tuple.get(start..stop)?;
+        start = stop;
+    }
+    Some(members)
+}
+
+/// The elements that [`array`] was given.
+fn elements(array: &[u8]) -> Option<Vec<&[u8]>> {
+    if array.is_empty() {
+        return Some(Vec::new());
+    }
+    let width = width(array.len());
+    let ends = end(array, array.len().checked_sub(width)?)?;
+    let mut start = 0;
+    let next = |at| {
+        let stop = end(array, at)?;
+        let element = array.get(start..stop)?;
+        start = stop;
+        Some(element)
+    };
+    (array.len() - ends).is_multiple_of(width).then(|| (ends..array.len()).step_by(width).map(next).collect())?
+}
+
+fn text(string: &[u8]) -> Option<&str> {
+    std::str::from_utf8(string.strip_suffix(b"\0")?).ok()
+}
+
+fn checksum(bytes: &[u8]) -> Option<Sha256> {
+    bytes.try_into().ok().map(Sha256::from_bytes)
 }
 
 fn string(text: &str) -> Vec<u8> {
@@ -67,6 +127,41 @@ pub(super) fn dirtree<'a>(
     let files = array(files.map(|(name, file)| tuple(&[], &[&string(name), file])));
     let directories = array(directories.map(|(name, tree, meta)| tuple(&[], &[&string(name), tree, meta])));
     tuple(&[], &[&files, &directories])
+}
+
+/// Reads what [`dirmeta`] wrote.
+pub(super) fn read_dirmeta(bytes: &[u8]) -> Result<Attributes> {
+    let read = || {
+        let number = |at| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let [attributes] = members(bytes, 12)?;
+        let pair = |pair| {
+            let [name, value] = members(pair, 0)?;
+            Some((text(name)?.to_owned(), value.to_vec()))
+        };
+        let xattrs = elements(attributes)?.into_iter().map(pair).collect::<Option<_>>()?;
+        Some(Attributes { uid: number(0)?, gid: number(4)?, mode: number(8)?, xattrs })
+    };
+    read().context("it is no `dirmeta` object")
+}
+
+/// Reads what [`dirtree`] wrote.
+pub(super) fn read_dirtree(bytes: &[u8]) -> Result<Entries> {
+    let read = || {
+        let [files, directories] = members(bytes, 0)?;
+        let file = |file| {
+            let [name, object] = members(file, 0)?;
+            Some((text(name)?.to_owned(), checksum(object)?))
+        };
+        let directory = |directory| {
+            let [name, tree, meta] = members(directory, 0)?;
+            Some((text(name)?.to_owned(), (checksum(tree)?, checksum(meta)?)))
+        };
+        Some(Entries {
+            files: elements(files)?.into_iter().map(file).collect::<Option<_>>()?,
+            directories: elements(directories)?.into_iter().map(directory).collect::<Option<_>>()?,
+        })
+    };
+    read().context("it is no `dirtree` object")
 }
 
 #[cfg(test)]
@@ -110,7 +205,10 @@ mod tests {
             let glibs = Variant::tuple_from_iter(glibs.into_iter().chain([glib_xattrs(&xattrs)]));
             assert_eq!(file_header(1, 65_534, 0o100_644, &target, &xattrs), glibs.data());
             let glibs = Variant::tuple_from_iter([uid, gid, mode, glib_xattrs(&xattrs)]);
-            assert_eq!(dirmeta(1, 65_534, 0o100_644, &xattrs), glibs.data());
+            let written = dirmeta(1, 65_534, 0o100_644, &xattrs);
+            assert_eq!(written, glibs.data());
+            let attributes = Attributes { uid: 1, gid: 65_534, mode: 0o100_644, xattrs };
+            assert_eq!(read_dirmeta(&written).unwrap(), attributes);
         }
     }
 
@@ -134,6 +232,32 @@ mod tests {
                 glib_array("(sayay)", directories.iter().map(of_directory)),
             ]);
             assert_eq!(written, glibs.data());
+            let [object, tree, meta] = [1, 2, 3].map(|byte| Sha256::from_bytes([byte; 32]));
+            let entries = Entries {
+                files: files.into_iter().map(|name| (name, object)).collect(),
+                directories: directories.into_iter().map(|name| (name, (tree, meta))).collect(),
+            };
+            assert_eq!(read_dirtree(&written).unwrap(), entries);
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_no_object() {
+        let tree =
+            dirtree([("carp", &[1; 32]), ("dace", &[2; 32])].into_iter(), [("eel", &[3; 32], &[4; 32])].into_iter());
+        let meta = dirmeta(1, 2, 0o40_755, &Xattrs::from([("user.name".to_owned(), vec![7; 3])]));
+        // Whatever it is read as, it is read without a panic.
+        for (bytes, least) in [(&tree, 40), (&meta, 1)] {
+            let (mut refused, mut changed) = (0, bytes.clone());
+            for at in 0..bytes.len() {
+                for value in [0, 1, bytes[at].wrapping_add(1), bytes[at].wrapping_sub(1), 0x7f, 0xff] {
+                    changed[at] = value;
+                    refused += usize::from(read_dirtree(&changed).is_err() && read_dirmeta(&changed).is_err());
+                }
+                changed[at] = bytes[at];
+                refused += usize::from(read_dirtree(&bytes[..at]).is_err() && read_dirmeta(&bytes[..at]).is_err());
+            }
+            assert!(refused >= least, "{refused}");
         }
     }
 }

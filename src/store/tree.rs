@@ -154,48 +154,27 @@ pub(super) fn read_directory(objects: &Path, tree: Sha256, meta: Sha256) -> Resu
 }
 
 pub(super) fn read_tree_object(objects: &Path, checksum: Sha256) -> Result<Entries> {
-    let damaged = || format!("the directory object {checksum} is damaged");
-    let variant = read_variant(objects, checksum, "dirtree", "(a(say)a(sayay))")?;
-    let mut files = BTreeMap::new();
-    for entry in variant.child_value(0).iter() {
-        files.insert(entry_name(&entry).with_context(damaged)?, checksum_of(&entry.child_value(1))?);
+    let entries = read_object(objects, checksum, "dirtree", gvariant::read_dirtree)?;
+    for name in entries.files.keys().chain(entries.directories.keys()) {
+        if matches!(name.as_str(), "" | "." | "..") || name.contains('/') {
+            bail!("the directory object {checksum} is damaged: `{name}` is no file name");
+        }
     }
-    let mut directories = BTreeMap::new();
-    for entry in variant.child_value(1).iter() {
-        let objects = (checksum_of(&entry.child_value(1))?, checksum_of(&entry.child_value(2))?);
-        directories.insert(entry_name(&entry).with_context(damaged)?, objects);
-    }
-    Ok(Entries { files, directories })
-}
-
-fn entry_name(entry: &Variant) -> Result<String> {
-    let name: String = entry.child_value(0).get().context("a name is missing")?;
-    if matches!(name.as_str(), "" | "." | "..") || name.contains('/') {
-        bail!("`{name}` is no file name");
-    }
-    Ok(name)
+    Ok(entries)
 }
 
 pub(super) fn read_meta_object(objects: &Path, checksum: Sha256) -> Result<Attributes> {
-    let variant = read_variant(objects, checksum, "dirmeta", "(uuua(ayay))")?;
-    let number = |index| variant.child_value(index).get::<u32>().map(u32::from_be).unwrap_or_default();
-    let mut xattrs = BTreeMap::new();
-    for entry in variant.child_value(3).iter() {
-        let bytes = |index: usize| entry.child_value(index).data().to_vec();
-        let name = String::from_utf8(bytes(0)).context("an attribute's name is not text")?;
-        xattrs.insert(name.trim_end_matches('\0').to_owned(), bytes(1));
-    }
-    Ok(Attributes { uid: number(0), gid: number(1), mode: number(2), xattrs })
+    read_object(objects, checksum, "dirmeta", gvariant::read_dirmeta)
 }
 
-fn read_variant(objects: &Path, checksum: Sha256, kind: &str, format: &str) -> Result<Variant> {
+fn read_object<T>(objects: &Path, checksum: Sha256, kind: &str, read: fn(&[u8]) -> Result<T>) -> Result<T> {
     let path = object::path(objects, checksum, kind);
     let bytes = fs::read(&path).with_context(|| format!("cannot read the object {}", path.display()))?;
+    let damaged = || format!("the object {} is damaged", path.display());
     if Sha256::of(&bytes) != checksum {
-        bail!("the object {} is damaged", path.display());
+        bail!(damaged());
     }
-    let format = glib::VariantTy::new(format).context("a variant type")?;
-    Ok(Variant::from_data_with_type(bytes, format))
+    read(&bytes).with_context(damaged)
 }
 
 /// A checksum held as `ay`.
