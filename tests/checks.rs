@@ -5,9 +5,9 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose::arch::Architecture;
-use compose::check::{self, CHECKS, Severity};
+use compose::check::{self, CHECKS, Finding, Severity};
 use compose::manifest::{self, Manifest};
-use compose::store::{Attributes, Content, Directory, Extras, Store, Tree};
+use compose::store::{Attributes, Content, Directory, Extras, Objects, Store, Tree};
 
 use support::lock::MANIFEST;
 use support::needs::{needs, root};
@@ -82,10 +82,16 @@ impl Scene {
         Tree { root, extras: Extras::default() }
     }
 
+    fn check<'a>(&self, tree: &Tree, manifest: &'a Manifest, architecture: &Architecture) -> Vec<Finding<'a>> {
+        let reader = self.store.reader();
+        let objects = Objects::of(&reader, tree).unwrap();
+        check::run(&reader, (tree, &objects), manifest, architecture, &|| Ok(BTreeSet::new())).unwrap()
+    }
+
     /// The check that finds something, and what; nothing when none does.
     fn found(&self, more: &str, changes: &[(&str, u32, Option<&str>)]) -> Vec<(&'static str, Vec<String>)> {
         let (tree, manifest) = (self.tree(changes), self.manifest(more));
-        let findings = check::run(&self.store.reader(), &tree, &manifest, &amd64(), &|| Ok(BTreeSet::new())).unwrap();
+        let findings = self.check(&tree, &manifest, &amd64());
         findings.into_iter().map(|finding| (finding.check.name, finding.what)).collect()
     }
 }
@@ -330,7 +336,7 @@ fn no_boot_loader_is_for_other_architectures() {
     let tree = scene.tree(&[GRUB, KERNEL, LINK_TO_KERNEL, INITRD, BLKFRONT]);
     let manifest = scene.manifest(OWN);
     let arm64 = "arm64".parse().unwrap();
-    let findings = check::run(&scene.store.reader(), &tree, &manifest, &arm64, &|| Ok(BTreeSet::new())).unwrap();
+    let findings = scene.check(&tree, &manifest, &arm64);
     let told: Vec<_> = findings.iter().map(|finding| (finding.check.name, finding.what.as_slice())).collect();
     assert_eq!(told, [("own-kernel", &["there is no boot loader for arm64, only for amd64".to_owned()][..])]);
 }
@@ -356,7 +362,7 @@ fn capabilities_are_for_packages_to_give() {
     let mut found = |path: &str| {
         let (folder, name) = compose::store::split(path);
         tree.root.find_mut(folder).unwrap().files.insert(name.to_owned(), file);
-        let findings = check::run(&scene.store.reader(), &tree, &manifest, &amd64(), &|| Ok(BTreeSet::new())).unwrap();
+        let findings = scene.check(&tree, &manifest, &amd64());
         findings.into_iter().map(|finding| (finding.check.name, finding.what)).collect::<Vec<_>>()
     };
     assert_eq!(found("usr/bin/passwd"), []);
@@ -375,7 +381,7 @@ fn the_manifest_silences_a_row_with_a_reason() {
     let tree = scene.tree(&[("usr/sbin/init", 0, None)]);
     let told = |more: &str| {
         let manifest = scene.manifest(more);
-        let findings = check::run(&scene.store.reader(), &tree, &manifest, &amd64(), &|| Ok(BTreeSet::new())).unwrap();
+        let findings = scene.check(&tree, &manifest, &amd64());
         assert_eq!(findings[0].check.severity, Severity::Error);
         (findings[0].forbids(), findings[0].told())
     };

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::arch::Architecture;
 use crate::manifest::Manifest;
-use crate::store::{ObjectReader, Tree};
+use crate::store::{ObjectReader, Objects, Tree};
 
 pub use rows::CHECKS;
 pub use subject::Subject;
@@ -89,7 +89,7 @@ pub type Shipped<'a> = &'a (dyn Fn() -> Result<BTreeSet<String>> + Sync);
 /// where the root's package database is not read.
 pub fn run<'a>(
     reader: &ObjectReader,
-    tree: &Tree,
+    tree: (&Tree, &Objects),
     manifest: &'a Manifest,
     architecture: &Architecture,
     shipped: Shipped<'_>,

@@ -2,10 +2,8 @@
 #![allow(clippy::unnecessary_wraps, reason = "rows have functions of one type")]
 
 use std::collections::{BTreeSet, HashSet};
-use std::os::unix::fs::MetadataExt;
 
 use anyhow::Result;
-use rayon::prelude::*;
 
 use super::fstab::check_fstab;
 use super::secrets::check_secrets;
@@ -49,7 +47,7 @@ fn check_init(subject: &Subject<'_>) -> Result<Vec<String>> {
     // As kernel_init in the kernel's init/main.c has them; it would go on to a shell, which is no system.
     let init = ["sbin/init", "etc/init", "bin/init"].iter().find_map(|path| subject.file(path));
     Ok(match init {
-        Some(metadata) if metadata.mode() & 0o111 != 0 => Vec::new(),
+        Some(object) if object.attributes.mode & 0o111 != 0 => Vec::new(),
         Some(_) => vec!["/sbin/init cannot be executed".to_owned()],
         None => vec!["there is no /sbin/init: a package such as systemd-sysv has it".to_owned()],
     })
@@ -133,18 +131,17 @@ fn has_module(folder: &Directory, name: &str) -> bool {
 
 /// Files that give who runs them another user, group or capability (capabilities(7)).
 fn check_set_id(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let look = |file: &RegularFile| -> Result<Option<(String, String)>> {
-        let mode = file.metadata.mode();
-        Ok(if mode & 0o6000 != 0 {
-            Some((file.path.clone(), format!("mode {:04o}", mode & 0o7777)))
-        } else if subject.has_capabilities(file)? {
-            Some((file.path.clone(), "capabilities".to_owned()))
+    let look = |RegularFile { path, object, .. }: &RegularFile<'_>| {
+        let mode = object.attributes.mode;
+        if mode & 0o6000 != 0 {
+            Some((path.clone(), format!("mode {:04o}", mode & 0o7777)))
+        } else if object.attributes.xattrs.contains_key("security.capability") {
+            Some((path.clone(), "capabilities".to_owned()))
         } else {
             None
-        })
+        }
     };
-    let found: Vec<(String, String)> =
-        subject.files().par_iter().filter_map(|file| look(file).transpose()).collect::<Result<_>>()?;
+    let found: Vec<(String, String)> = subject.files().iter().filter_map(look).collect();
     if found.is_empty() {
         return Ok(Vec::new());
     }
@@ -175,7 +172,7 @@ fn check_size(subject: &Subject<'_>) -> Result<Vec<String>> {
         return Ok(Vec::new());
     };
     let counted = subject.files().iter().filter(|file| !subject.tree.extras.links.contains_key(&file.path));
-    let sum: u64 = counted.map(|file| file.metadata.size().next_multiple_of(4096)).sum();
+    let sum: u64 = counted.map(|file| file.object.size.next_multiple_of(4096)).sum();
     Ok((sum > size)
         .then(|| format!("the files have {sum} bytes, the root file system of the image {size}"))
         .into_iter()

@@ -1,7 +1,6 @@
 //! Private keys, and what identifies a machine.
 
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
@@ -22,14 +21,14 @@ const LONGEST_MARK: usize = 29;
 const CHUNK: usize = 1 << 18;
 
 pub(super) fn check_secrets(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let look = |RegularFile { path, object, metadata }: &RegularFile| -> Result<Option<String>> {
-        if path == "etc/machine-id" && metadata.size() > 0 {
+    let look = |RegularFile { path, leaf, object }: &RegularFile<'_>| -> Result<Option<String>> {
+        if path == "etc/machine-id" && object.size > 0 {
             return Ok(Some("/etc/machine-id identifies a machine".to_owned()));
         }
         if !PRIVATE.iter().any(|folder| path.starts_with(folder)) {
             return Ok(None);
         }
-        let has_key = subject.reader.open(*object).and_then(has_key).with_context(|| format!("cannot read /{path}"))?;
+        let has_key = subject.reader.open(*leaf).and_then(has_key).with_context(|| format!("cannot read /{path}"))?;
         Ok(has_key.then(|| format!("/{path} has a private key")))
     };
     subject.files().par_iter().filter_map(|file| look(file).transpose()).collect()

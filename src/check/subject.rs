@@ -1,15 +1,11 @@
 //! What checks look at: a tree, in the words of paths in a root that runs.
 
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
-
-use anyhow::{Context, Result};
-use rayon::prelude::*;
+use anyhow::Result;
 
 use super::Shipped;
 use crate::arch::Architecture;
 use crate::manifest::Manifest;
-use crate::store::{Directory, Leaf, ObjectReader, Tree, split};
+use crate::store::{Directory, Leaf, Object, ObjectReader, Objects, Tree, split};
 
 /// How many links a path may lead over, as for Linux.
 const MOST_LINKS: usize = 40;
@@ -20,43 +16,47 @@ pub struct Subject<'a> {
     pub reader: &'a ObjectReader,
     /// The tree.
     pub tree: &'a Tree,
+    /// Its objects.
+    pub objects: &'a Objects,
     /// Its manifest.
     pub manifest: &'a Manifest,
     /// What it is for.
     pub architecture: &'a Architecture,
     /// What its packages ship.
     pub shipped: Shipped<'a>,
-    files: Vec<RegularFile>,
+    files: Vec<RegularFile<'a>>,
 }
 
 /// A regular file of the tree.
-pub(super) struct RegularFile {
+pub(super) struct RegularFile<'a> {
     pub(super) path: String,
-    pub(super) object: Leaf,
-    pub(super) metadata: Metadata,
+    pub(super) leaf: Leaf,
+    pub(super) object: &'a Object,
 }
 
 impl<'a> Subject<'a> {
-    /// Looks at all objects of a tree.
+    /// Finds the regular files of a tree.
     pub(super) fn new(
         reader: &'a ObjectReader,
-        tree: &'a Tree,
+        (tree, objects): (&'a Tree, &'a Objects),
         manifest: &'a Manifest,
         architecture: &'a Architecture,
         shipped: Shipped<'a>,
     ) -> Result<Self> {
-        let mut objects = Vec::new();
-        tree.root.for_each_file(&mut |path, object| objects.push((path.to_owned(), object)));
-        let look = |(path, object): (String, Leaf)| match reader.metadata(object) {
-            Ok(metadata) => metadata.is_file().then_some(Ok(RegularFile { path, object, metadata })),
-            Err(e) => Some(Err(e).with_context(|| format!("cannot read /{path}"))),
-        };
-        let files = objects.into_par_iter().filter_map(look).collect::<Result<_>>()?;
-        Ok(Self { reader, tree, manifest, architecture, shipped, files })
+        let (mut files, mut unknown) = (Vec::new(), None);
+        tree.root.for_each_file(&mut |path, leaf| match objects.get(leaf) {
+            Ok(object) if object.target.is_none() => files.push(RegularFile { path: path.to_owned(), leaf, object }),
+            Ok(_) => {}
+            Err(error) => unknown = Some(error),
+        });
+        match unknown {
+            Some(error) => Err(error),
+            None => Ok(Self { reader, tree, objects, manifest, architecture, shipped, files }),
+        }
     }
 
     /// All regular files, in order of names.
-    pub(super) fn files(&self) -> &[RegularFile] {
+    pub(super) fn files(&self) -> &[RegularFile<'a>] {
         &self.files
     }
 
@@ -74,14 +74,14 @@ impl<'a> Subject<'a> {
                 _ => {}
             }
             let folder = self.tree.root.find(&done.join("/"))?;
-            let target = folder.files.get(&name).and_then(|leaf| fs::read_link(self.reader.path(*leaf)).ok());
+            let target = folder.files.get(&name).and_then(|leaf| self.target(*leaf));
             match target.filter(|_| !(keep_last && rest.is_empty())) {
                 Some(target) => {
                     links += 1;
                     if links > MOST_LINKS {
                         return None;
                     }
-                    let target = target.to_str()?;
+                    let target = std::str::from_utf8(target).ok()?;
                     if target.starts_with('/') {
                         done.clear();
                     }
@@ -93,26 +93,26 @@ impl<'a> Subject<'a> {
         Some(done.join("/"))
     }
 
+    /// Where a link leads to.
+    fn target(&self, leaf: Leaf) -> Option<&'a [u8]> {
+        self.objects.get(leaf).ok()?.target.as_deref()
+    }
+
     /// The directory that a path leads to.
     pub fn directory(&self, path: &str) -> Option<&Directory> {
         self.tree.root.find(&self.follow(path, false)?)
     }
 
-    /// Type, mode and size of the regular file that a path leads to.
-    pub fn file(&self, path: &str) -> Option<Metadata> {
+    /// The regular file that a path leads to.
+    pub fn file(&self, path: &str) -> Option<&'a Object> {
         let leaf = self.tree.root.file(&self.follow(path, false)?)?;
-        fs::symlink_metadata(self.reader.path(leaf)).ok().filter(Metadata::is_file)
+        self.objects.get(leaf).ok().filter(|object| object.target.is_none())
     }
 
     /// The text of the regular file that a path leads to.
     pub fn text(&self, path: &str) -> Result<Option<String>> {
         let Some(leaf) = self.follow(path, false).and_then(|path| self.tree.root.file(&path)) else { return Ok(None) };
         Ok(Some(String::from_utf8_lossy(&self.reader.read(leaf)?).into_owned()))
-    }
-
-    /// Whether a file has capabilities of its own (`security.capability`).
-    pub(super) fn has_capabilities(&self, file: &RegularFile) -> Result<bool> {
-        self.reader.has_xattr(file.object, "security.capability")
     }
 
     /// Whether something is at a path, be it a link that leads nowhere.
@@ -127,10 +127,7 @@ impl<'a> Subject<'a> {
     /// Whether a unit of systemd's is masked.
     pub fn is_masked(&self, unit: &str) -> bool {
         let path = format!("etc/systemd/system/{unit}");
-        self.tree.root.file(&path).is_some_and(|leaf| {
-            let object = self.reader.path(leaf);
-            fs::read_link(&object).is_ok_and(|target| target.as_os_str() == "/dev/null")
-                || fs::symlink_metadata(&object).is_ok_and(|m| m.is_file() && m.size() == 0)
-        })
+        let object = self.tree.root.file(&path).and_then(|leaf| self.objects.get(leaf).ok());
+        object.is_some_and(|object| object.target.as_ref().map_or(object.size == 0, |target| target == b"/dev/null"))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::path::{PathBuf, absolute};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -13,7 +12,7 @@ use compose::artifact::Artifact;
 use compose::assemble::ScriptFailed;
 use compose::digest::Sha256;
 use compose::fetch::signed;
-use compose::finalize;
+use compose::finalize::{self, KnownTree};
 use compose::history::{self, Recorded, Template, Version};
 use compose::import::{self, Imports, LookUp};
 use compose::lock::{self, Lock, Package};
@@ -228,7 +227,7 @@ pub fn build(
     let mut summary = Summary::default();
 
     let (commit, made) = configure(store, manifest, lock, settings, &mut summary)?;
-    let tree = made.map(OnceLock::from).unwrap_or_default();
+    let tree = made.map(KnownTree::from).unwrap_or_default();
     let template = Template { name: manifest.name.clone(), architecture: lock.architecture.clone() };
     let recorded = history::record(store, &template, lock, commit, version)?;
 

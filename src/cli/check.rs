@@ -9,7 +9,7 @@ use compose::check;
 use compose::lock::{self, Lock};
 use compose::manifest::{self, Manifest};
 use compose::progress::Progress;
-use compose::store::Store;
+use compose::store::{Objects, Store};
 
 use super::build::{self, Summary};
 use super::manifests::some_architectures;
@@ -46,8 +46,10 @@ fn check(manifest: &Manifest, lock: &Lock, settings: &Settings) -> Result<bool> 
         Some(tree) => tree,
         None => store.read_tree(commit)?,
     };
+    let reader = store.reader();
+    let objects = Objects::of(&reader, &tree)?;
     let shipped = outputs::shipped(&store, lock);
-    let findings = check::run(&store.reader(), &tree, manifest, &lock.architecture, &shipped)?;
+    let findings = check::run(&reader, (&tree, &objects), manifest, &lock.architecture, &shipped)?;
     for line in findings.iter().flat_map(check::Finding::told) {
         terminal::print(&line)?;
     }

@@ -1,7 +1,6 @@
 //! The outputs of a build, each by the stage that writes it.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -10,13 +9,14 @@ use compose::artifact::Artifact;
 use compose::check::Shipped;
 use compose::digest::Sha256;
 use compose::error::Hint;
+use compose::finalize::{self, KnownTree};
 use compose::lock::{Lock, Package};
 use compose::manifest::{Manifest, OutputFormat};
 use compose::progress::Progress;
 use compose::publish::{self, Signer};
 use compose::run_folder::RunFolder;
-use compose::store::{ObjectReader, Store, Tree};
-use compose::{check, finalize, import};
+use compose::store::{ObjectReader, Objects, Store, Tree};
+use compose::{check, import};
 
 use super::settings::Settings;
 use super::terminal::Terminal;
@@ -41,7 +41,7 @@ pub fn shipped(store: &Store, lock: &Lock) -> impl Fn() -> Result<BTreeSet<Strin
 /// Refuses trees that no image is to be written of; tells what else was found.
 fn check_tree(
     reader: &ObjectReader,
-    tree: &Tree,
+    tree: (&Tree, &Objects),
     manifest: &Manifest,
     architecture: &Architecture,
     shipped: Shipped<'_>,
@@ -68,7 +68,7 @@ pub fn write(
     request: &finalize::Request<'_>,
     format: OutputFormat,
     signer: Option<&Signer>,
-    tree: &OnceLock<Tree>,
+    tree: &KnownTree,
     checks: bool,
     settings: &Settings,
 ) -> Result<Option<Artifact>> {
@@ -77,7 +77,7 @@ pub fn write(
             return write();
         }
         let finalize::Request { store, manifest, lock, .. } = *request;
-        let (reader, tree) = (store.reader(), finalize::read_tree(request, tree)?);
+        let (reader, tree) = (store.reader(), (finalize::read_tree(request, tree)?, finalize::look(request, tree)?));
         let shipped = shipped(store, lock);
         thread::scope(|scope| {
             let check = || check_tree(&reader, tree, manifest, &lock.architecture, &shipped, &settings.terminal);

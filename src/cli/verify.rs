@@ -4,13 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use compose::assemble;
 use compose::diff::builds::{self, Build};
-use compose::finalize::Request;
+use compose::finalize::{KnownTree, Request};
 use compose::lock::{Lock, Package};
 use compose::manifest::{Kernel, Manifest, OutputFormat};
 use compose::process;
@@ -86,7 +85,7 @@ fn verify(arguments: &Arguments, manifest: &Manifest, lock: &Lock, settings: &Se
     let request = Request { store: &second, program: &program, manifest, lock, commit, folder: &output };
     let (signer, mut artifacts) = (arguments.wanted.signing.signer()?, Vec::new());
     for format in formats {
-        let artifact = outputs::write(&request, format, signer.as_ref(), &OnceLock::new(), false, settings)?;
+        let artifact = outputs::write(&request, format, signer.as_ref(), &KnownTree::default(), false, settings)?;
         artifacts.extend(artifact.map(|artifact| (format, artifact)));
     }
     let first =

@@ -9,14 +9,13 @@ use anyhow::{Context, Result};
 use super::efi::EfiFile;
 use super::ext4::{Contents, FileSystem};
 use super::sparse::{Hashes, SparseFile};
-use super::{Request, disk, efi, grub, volumes};
+use super::{KnownTree, Request, disk, efi, grub, look, read_tree, volumes};
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::Kernel;
-use crate::store::Tree;
 
 /// Writes the image to `output`, which must not exist; gives the hashes of what it knows of it.
-pub(super) fn write(request: &Request<'_>, tree: &Tree, identity: Sha256, output: &Path) -> Result<Hashes> {
+pub(super) fn write(request: &Request<'_>, tree: &KnownTree, identity: Sha256, output: &Path) -> Result<Hashes> {
     let Request { store, manifest, .. } = request;
     let options = &manifest.image;
     let reader = store.reader();
@@ -52,25 +51,20 @@ pub(super) fn write(request: &Request<'_>, tree: &Tree, identity: Sha256, output
     Ok(file.finish())
 }
 
-fn contents<'a>(request: &'a Request<'_>, tree: &'a Tree, identity: Sha256) -> Result<Contents<'a>> {
+fn contents<'a>(request: &'a Request<'_>, tree: &'a KnownTree, identity: Sha256) -> Result<Contents<'a>> {
     let Request { store, lock, manifest, .. } = request;
     let file_system = FileSystem { label: &manifest.image.label, identity, date: lock.date };
-    Contents::of(&store.reader(), tree, file_system)
+    Contents::of(&store.reader(), (read_tree(request, tree)?, look(request, tree)?), file_system)
 }
 
 /// What lies at a byte of an image of a tree.
-pub(super) fn path_at(
-    request: &Request<'_>,
-    tree: &Tree,
-    identity: Sha256,
-    image: &Path,
-    offset: u64,
-) -> Result<Option<String>> {
+pub(super) fn path_at(request: &Request<'_>, identity: Sha256, image: &Path, offset: u64) -> Result<Option<String>> {
     let size = image.metadata().with_context(|| format!("cannot read {}", image.display()))?.len();
     let root = if request.manifest.image.partitions { disk::root(size) } else { 0..size };
     let part = match offset {
         _ if root.contains(&offset) => {
-            let contents = contents(request, tree, identity)?;
+            let tree = KnownTree::default();
+            let contents = contents(request, &tree, identity)?;
             return Ok(contents.lay_out(root.end - root.start)?.path_at(offset - root.start));
         }
         _ if disk::EFI_SYSTEM.contains(&offset) => "the EFI system partition",

@@ -33,7 +33,7 @@ use crate::manifest::{Manifest, OutputFormat};
 use crate::progress::{Progress, Unit};
 use crate::run_folder::RunFolder;
 use crate::sandbox::Program;
-use crate::store::{Store, Tree};
+use crate::store::{Objects, Store, Tree};
 use sparse::Hashes;
 
 pub use disk::{BESIDE_ROOT, ROOT_NAME, ROOT_PARTITION};
@@ -77,6 +77,19 @@ fn ending(format: OutputFormat) -> Option<&'static str> {
     (!matches!(format, OutputFormat::QubesTemplate | OutputFormat::Ostree)).then(|| format.as_str())
 }
 
+/// What is known of the tree that outputs are made of.
+#[derive(Default)]
+pub struct KnownTree {
+    tree: OnceLock<Tree>,
+    objects: OnceLock<Objects>,
+}
+
+impl From<Tree> for KnownTree {
+    fn from(tree: Tree) -> Self {
+        Self { tree: tree.into(), objects: OnceLock::new() }
+    }
+}
+
 /// An output that stands, or that is written and not yet where it was asked for.
 pub enum Output {
     /// It stands.
@@ -107,7 +120,7 @@ impl Output {
 pub fn run(
     request: &Request<'_>,
     format: OutputFormat,
-    tree: &OnceLock<Tree>,
+    tree: &KnownTree,
     progress: &dyn Progress,
 ) -> Result<Option<Output>> {
     let Some(ending) = ending(format) else { return Ok(None) };
@@ -124,7 +137,7 @@ pub fn run(
     let options = &request.manifest.image;
     let mut written = Hashes::new();
     match format {
-        OutputFormat::RootImg => written = image::write(request, read_tree(request, tree)?, identity, &file)?,
+        OutputFormat::RootImg => written = image::write(request, tree, identity, &file)?,
         OutputFormat::PrivateImg => written = volumes::write_private(request, options.private, identity, &file)?,
         OutputFormat::SwapImg => volumes::write_swap(options.swap, identity, &file)?,
         OutputFormat::Erofs => packed::write_erofs(request, read_tree(request, tree)?, identity, &file)?,
@@ -151,25 +164,34 @@ pub fn run(
 }
 
 /// Writes `root.img` to a file that must not exist, for outputs that are made of it.
-pub fn write_image(request: &Request<'_>, tree: &OnceLock<Tree>, file: &Path) -> Result<()> {
+pub fn write_image(request: &Request<'_>, tree: &KnownTree, file: &Path) -> Result<()> {
     let identity = identity(request, OutputFormat::RootImg)?;
-    image::write(request, read_tree(request, tree)?, identity, file).map(drop)
+    image::write(request, tree, identity, file).map(drop)
 }
 
 /// The tree, read when it is not yet.
-pub fn read_tree<'a>(request: &Request<'_>, tree: &'a OnceLock<Tree>) -> Result<&'a Tree> {
-    if let Some(tree) = tree.get() {
+pub fn read_tree<'a>(request: &Request<'_>, tree: &'a KnownTree) -> Result<&'a Tree> {
+    if let Some(tree) = tree.tree.get() {
         return Ok(tree);
     }
     let read = request.store.read_tree(request.commit)?;
-    Ok(tree.get_or_init(|| read))
+    Ok(tree.tree.get_or_init(|| read))
+}
+
+/// The tree's objects, looked at when they are not yet.
+pub fn look<'a>(request: &Request<'_>, tree: &'a KnownTree) -> Result<&'a Objects> {
+    if let Some(objects) = tree.objects.get() {
+        return Ok(objects);
+    }
+    let found = Objects::of(&request.store.reader(), read_tree(request, tree)?)?;
+    Ok(tree.objects.get_or_init(|| found))
 }
 
 /// What lies at a byte of an output that [`run`] wrote: a path, or a word for what belongs to no path, where it is known.
 pub fn path_at(request: &Request<'_>, format: OutputFormat, file: &Path, offset: u64) -> Result<Option<String>> {
     let identity = identity(request, format)?;
     match format {
-        OutputFormat::RootImg => image::path_at(request, read_tree(request, &OnceLock::new())?, identity, file, offset),
+        OutputFormat::RootImg => image::path_at(request, identity, file, offset),
         OutputFormat::PrivateImg => volumes::path_at(request, request.manifest.image.private, identity, offset),
         OutputFormat::Tar => tar::path_at(file, offset),
         OutputFormat::SwapImg

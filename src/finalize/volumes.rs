@@ -10,7 +10,7 @@ use super::Request;
 use super::ext4::{self, Contents, FileSystem};
 use super::sparse::{Hashes, SparseFile};
 use crate::digest::Sha256;
-use crate::store::{Directory, Extras, Tree};
+use crate::store::{Directory, Extras, Objects, Tree};
 
 /// The page size that swap is made for, in bytes: all architectures here can have it.
 const PAGE: u64 = 4096;
@@ -45,7 +45,9 @@ fn with_private<T>(
 ) -> Result<T> {
     let tree = Tree { root: Directory::new(0o755), extras: Extras::default() };
     let file_system = FileSystem { label: PRIVATE, identity, date: request.lock.date };
-    work(&Contents::of(&request.store.reader(), &tree, file_system)?)
+    let reader = request.store.reader();
+    let objects = Objects::of(&reader, &tree)?;
+    work(&Contents::of(&reader, (&tree, &objects), file_system)?)
 }
 
 /// Makes swap space of so many bytes, with a header as `union swap_header` of Linux's `include/linux/swap.h` has it and

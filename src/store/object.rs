@@ -117,26 +117,11 @@ impl ObjectReader {
         read().with_context(|| format!("cannot read the object {}", self.path(object).display()))
     }
 
-    /// What the file system says of an object.
-    pub fn metadata(&self, object: Sha256) -> std::io::Result<fs::Metadata> {
-        fs::symlink_metadata(self.path(object))
-    }
-
     /// Owner, mode and extended attributes of an object, as its file has them.
     pub fn attributes(&self, object: Sha256) -> Result<Attributes> {
         let path = self.path(object);
         let read = || super::upper::attributes_of(&path, &fs::symlink_metadata(&path)?);
         read().with_context(|| format!("cannot read the object {}", path.display()))
-    }
-
-    /// Whether a content object has an extended attribute.
-    pub fn has_xattr(&self, object: Sha256, name: &str) -> Result<bool> {
-        let path = self.path(object);
-        match rustix::fs::lgetxattr(&path, name, &mut [0; 0]) {
-            Ok(_) => Ok(true),
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
-            Err(e) => Err(e).with_context(|| format!("cannot read the object {}", path.display())),
-        }
     }
 
     /// What a directory's tree object lists.

@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use compose::artifact::Artifact;
 use compose::digest::Sha256;
 use compose::durable;
-use compose::finalize::{self, Request};
+use compose::finalize::{self, KnownTree, Request};
 use compose::lock::Lock;
 use compose::manifest::{self, OutputFormat};
 use compose::progress::Silent;
@@ -120,7 +119,7 @@ impl Scene {
             let program = Program { file: PROGRAM.into(), emulations: Vec::new() };
             let (manifest, lock, folder) = (&manifest, &lock, folder.as_path());
             let request = Request { store, program: &program, manifest, lock, commit, folder };
-            finalize::run(&request, format, &OnceLock::new(), &Silent)?.unwrap().put()
+            finalize::run(&request, format, &KnownTree::default(), &Silent)?.unwrap().put()
         };
         std::thread::scope(|scope| scope.spawn(write).join().unwrap())
     }

@@ -14,7 +14,7 @@ use super::geometry::BLOCK;
 use super::inode;
 use super::walk::{FOUND_NAME, Found, Place, Walk};
 use super::xattr::Placed;
-use crate::store::{Attributes, Directory, Leaf, ObjectReader, Tree, Xattrs};
+use crate::store::{Attributes, Directory, Leaf, ObjectReader, Objects, Tree, Xattrs};
 
 /// How many blocks `lost+found` has at least, so that e2fsck(8) need not find more.
 const FOUND_BLOCKS: u64 = 4;
@@ -53,7 +53,7 @@ pub(super) enum Kind<'a> {
         data: Vec<(u64, u64)>,
     },
     /// A link's target.
-    Link(Vec<u8>),
+    Link(&'a [u8]),
     Device((u32, u32)),
 }
 
@@ -101,10 +101,14 @@ impl Item<'_> {
 }
 
 /// The items of a tree: its root, `lost+found`, then others.
-pub(super) fn of<'a>(reader: &ObjectReader, tree: &'a Tree, seed: [u32; 4]) -> Result<Vec<Item<'a>>> {
+pub(super) fn of<'a>(
+    reader: &ObjectReader,
+    (tree, objects): (&'a Tree, &'a Objects),
+    seed: [u32; 4],
+) -> Result<Vec<Item<'a>>> {
     let Walk { places, names, .. } = Walk::over(tree)?;
     let look = |(index, names): (usize, Vec<Name<'a>>)| {
-        let item = look(reader, &places[index], names, seed);
+        let item = look(reader, objects, &places[index], names, seed);
         item.with_context(|| {
             format!("cannot put {} into an ext4 file system", path_of(index, |i| (places[i].parent, places[i].name)))
         })
@@ -133,7 +137,13 @@ pub(super) fn path_of<'a>(mut index: usize, entry: impl Fn(usize) -> (usize, &'a
     names.iter().rev().fold(String::new(), |path, name| path + "/" + name) + if names.is_empty() { "/" } else { "" }
 }
 
-fn look<'a>(reader: &ObjectReader, place: &Place<'a>, names: Vec<Name<'a>>, seed: [u32; 4]) -> Result<Item<'a>> {
+fn look<'a>(
+    reader: &ObjectReader,
+    objects: &'a Objects,
+    place: &Place<'a>,
+    names: Vec<Name<'a>>,
+    seed: [u32; 4],
+) -> Result<Item<'a>> {
     let item = |attributes: &Attributes, kind: Kind<'a>| -> Result<Item<'a>> {
         let Attributes { uid, gid, mode, xattrs } = attributes;
         let Place { parent, name, links, .. } = *place;
@@ -151,8 +161,8 @@ fn look<'a>(reader: &ObjectReader, place: &Place<'a>, names: Vec<Name<'a>>, seed
             item(&attributes, Kind::Device(node.device))
         }
         Found::Leaf(leaf) => {
-            let object = reader.look(leaf)?;
-            let kind = match object.target {
+            let object = objects.get(leaf)?;
+            let kind = match &object.target {
                 Some(target) => Kind::Link(target),
                 None => Kind::File { leaf, size: object.size, data: data_of(reader, leaf, object.size)? },
             };

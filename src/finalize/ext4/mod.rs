@@ -29,7 +29,7 @@ use uuid::Uuid;
 use super::sparse::SparseFile;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::store::{ObjectReader, Tree};
+use crate::store::{ObjectReader, Objects, Tree};
 use content::{Item, path_of};
 use geometry::{BLOCK, Geometry};
 use layout::Layout;
@@ -57,8 +57,12 @@ pub(super) struct Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// Looks at every object of a tree.
-    pub(super) fn of(reader: &ObjectReader, tree: &'a Tree, file_system: FileSystem<'a>) -> Result<Self> {
+    /// What a tree has, and where its files have holes.
+    pub(super) fn of(
+        reader: &ObjectReader,
+        tree: (&'a Tree, &'a Objects),
+        file_system: FileSystem<'a>,
+    ) -> Result<Self> {
         let FileSystem { label, identity, date } = file_system;
         let hash_seed = uuid(Sha256::of(format!("hash-seed {identity}").as_bytes())).into_bytes();
         let identity = Identity { label, uuid: uuid(identity).into_bytes(), hash_seed, time: date.seconds() };

@@ -219,7 +219,7 @@ impl Writer<'_> {
                 }
             }
             Kind::Link(target) if !blocks.extents.is_empty() => {
-                let mut block = target.clone();
+                let mut block = target.to_vec();
                 block.resize(BLOCK as usize, 0);
                 beside.put(blocks.extents[0].physical, &block)?;
             }
