@@ -46,7 +46,9 @@ struct Piece {
 impl Writer<'_> {
     /// Writes all of it.
     pub(super) fn write(&self) -> Result<()> {
-        let (contents, rest) = rayon::join(
+        // A thread that writes past the page cache waits for the disk; others use the processor meanwhile.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2 * rayon::current_num_threads()).build()?;
+        let (contents, rest) = pool.join(
             || {
                 let buffer = || Buffer::new((PART * BLOCK) as usize);
                 self.parts().par_iter().try_for_each_init(buffer, |buffer, part| self.write_part(part, buffer.as_mut()))
@@ -114,9 +116,11 @@ impl Writer<'_> {
             |group: u64| (group * per_group..((group + 1) * per_group).min(*inodes)).step_by(INODES as usize);
         let starts: Vec<u64> = (0..inodes.div_ceil(per_group)).flat_map(in_group).collect();
         starts.into_par_iter().try_for_each(|first| self.write_inodes(first))?;
+        let mut resize = Gathered::new(self);
         for (block, bytes) in own::resize_blocks(self.layout) {
-            self.put(block, &bytes)?;
+            resize.put(block, &bytes)?;
         }
+        resize.flush()?;
         if let Some(first) = journal.extents.first() {
             self.put(first.physical, &own::journal(geometry.journal, self.identity.uuid))?;
         }
@@ -132,16 +136,23 @@ impl Writer<'_> {
         let geometry = &self.layout.geometry;
         let directories = superblock::directories(self.items, self.layout);
         let mut descriptors = Vec::with_capacity((geometry.descriptor_blocks * BLOCK) as usize);
+        // Those of some groups are side by side, of one kind and then of the other.
+        let (mut of_blocks, mut of_inodes) = (Gathered::new(self), Gathered::new(self));
         for (number, directories) in (0..).zip(directories) {
             let group = superblock::group(self.layout, number, directories, self.seed());
             let tables = geometry.tables[number as usize];
-            for (place, bitmap) in [(tables.block_bitmap, group.blocks), (tables.inode_bitmap, group.inodes)] {
+            for (bitmaps, place, bitmap) in [
+                (&mut of_blocks, tables.block_bitmap, group.blocks),
+                (&mut of_inodes, tables.inode_bitmap, group.inodes),
+            ] {
                 if let Some(bitmap) = bitmap {
-                    self.put(place, &bitmap)?;
+                    bitmaps.put(place, &bitmap)?;
                 }
             }
             descriptors.extend_from_slice(&group.descriptor);
         }
+        of_blocks.flush()?;
+        of_inodes.flush()?;
         descriptors.resize((geometry.descriptor_blocks * BLOCK) as usize, 0);
         let mut beside = Gathered::new(self);
         let journal = self.own_map(JOURNAL, &self.layout.journal, &mut beside)?;
