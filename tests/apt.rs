@@ -15,9 +15,8 @@ use support::needs::needs;
 use compose::arch::Architecture;
 use compose::clock::Timestamp;
 use compose::digest::Sha256;
-use compose::manifest::{Base, ImageOptions, Manifest, OutputFormat, PackageRequest, System, Tools};
+use compose::manifest::{Base, Manifest, PackageRequest};
 use compose::package;
-use compose::package::Format;
 use compose::package::deb::table::Table;
 use compose::resolve::{self, Previous};
 use compose::source::{Index, Indexes};
@@ -144,32 +143,8 @@ fn index(path: &Path) -> Index {
 }
 
 fn manifest(base: Base, packages: &[&str], recommends: bool) -> Manifest {
-    Manifest {
-        name: "test".to_owned(),
-        format: Format::Deb,
-        architectures: vec!["amd64".parse().unwrap()],
-        foreign_architectures: Vec::new(),
-        archives: Vec::new(),
-        base,
-        recommends,
-        suggests: false,
-        packages: packages
-            .iter()
-            .map(|name| PackageRequest { name: (*name).to_owned(), ..PackageRequest::default() })
-            .collect(),
-        exclude: Vec::new(),
-        groups: Vec::new(),
-        users: Vec::new(),
-        files: Vec::new(),
-        system: System::default(),
-        outputs: vec![OutputFormat::Ostree],
-        image: ImageOptions::default(),
-        template: None,
-        checks: Vec::new(),
-        tools: Tools { archives: Vec::new() },
-        path: PathBuf::from("test.yaml"),
-        digest: Sha256::of(b""),
-    }
+    let request = |name: &&str| PackageRequest { name: (*name).to_owned(), ..PackageRequest::default() };
+    Manifest { recommends, ..support::manifest::manifest(base, packages.iter().map(request).collect()) }
 }
 
 fn ours(indexes: &[Index], manifest: &Manifest) -> Result<Vec<String>, String> {

@@ -7,6 +7,7 @@ pub mod deb;
 pub mod fixture;
 pub mod http_server;
 pub mod lock;
+pub mod manifest;
 pub mod needs;
 pub mod program;
 pub mod rpm;
