@@ -2,6 +2,8 @@
 //! All types here but the numbers at the front are byte-aligned, so nothing is padded. glib's own readers wait for each other, for
 //! each value, at a lock around its table of types.
 
+use std::ffi::CStr;
+
 use anyhow::{Context, Result};
 
 use super::object::{Attributes, Xattrs};
@@ -91,7 +93,7 @@ fn elements(array: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 fn text(string: &[u8]) -> Option<&str> {
-    std::str::from_utf8(string.strip_suffix(b"\0")?).ok()
+    CStr::from_bytes_with_nul(string).ok()?.to_str().ok()
 }
 
 fn checksum(bytes: &[u8]) -> Option<Sha256> {
@@ -246,6 +248,7 @@ mod tests {
         let tree =
             dirtree([("carp", &[1; 32]), ("dace", &[2; 32])].into_iter(), [("eel", &[3; 32], &[4; 32])].into_iter());
         let meta = dirmeta(1, 2, 0o40_755, &Xattrs::from([("user.name".to_owned(), vec![7; 3])]));
+        assert!(read_dirtree(&dirtree([("ca\0rp", &[1; 32])].into_iter(), std::iter::empty())).is_err());
         // Whatever it is read as, it is read without a panic.
         for (bytes, least) in [(&tree, 40), (&meta, 1)] {
             let (mut refused, mut changed) = (0, bytes.clone());
