@@ -150,25 +150,29 @@ impl Architecture {
 
 /// Why a text names no architecture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown architecture `{name}`: expected one of {}", names().join(", "))]
-pub struct UnknownArchitecture {
-    /// The text.
-    pub name: String,
+pub enum UnknownArchitecture {
+    /// Nobody's name for one.
+    #[error("unknown architecture `{0}`: expected one of {list}", list = Architecture::known().collect::<Vec<_>>().join(", "))]
+    Unknown(String),
+    /// The name that others have for it, and Debian's names for what they mean.
+    #[error("the architecture `{0}` is called `{list}` here", list = .1.join("` or `"))]
+    Foreign(String, Vec<&'static str>),
 }
 
-fn names() -> Vec<&'static str> {
-    Architecture::known().collect()
+/// Debian's names for what others call so: RPM, the kernel, qemu, or GNU with a system after the machine.
+fn called_here(name: &str) -> Vec<&'static str> {
+    let machine = name.split_once("-linux").map_or(name, |(machine, _)| machine);
+    KNOWN.iter().filter(|row| [row.rpm, row.kernel, row.qemu].contains(&machine)).map(|row| row.deb).collect()
 }
 
 impl FromStr for Architecture {
     type Err = UnknownArchitecture;
 
     fn from_str(name: &str) -> Result<Self, UnknownArchitecture> {
-        KNOWN
-            .iter()
-            .find(|known| known.deb == name)
-            .map(Self)
-            .ok_or_else(|| UnknownArchitecture { name: name.to_owned() })
+        KNOWN.iter().find(|known| known.deb == name).map(Self).ok_or_else(|| match called_here(name) {
+            none if none.is_empty() => UnknownArchitecture::Unknown(name.to_owned()),
+            names => UnknownArchitecture::Foreign(name.to_owned(), names),
+        })
     }
 }
 
@@ -209,6 +213,22 @@ mod tests {
         assert_eq!(s390x.magic().0[16..], [0, 2, 0, 22]);
         assert_eq!(s390x.magic().1[16..], [0xff, 0xfe, 0xff, 0xff]);
         assert_eq!(arm64.magic().0[16..], [2, 0, 183, 0]);
+    }
+
+    #[test]
+    fn names_of_others_are_told_apart_from_mistakes() {
+        for (name, message) in [
+            ("x86_64", "the architecture `x86_64` is called `amd64` here"),
+            ("aarch64-linux-gnu", "the architecture `aarch64-linux-gnu` is called `arm64` here"),
+            ("ppc64le", "the architecture `ppc64le` is called `ppc64el` here"),
+            ("arm", "the architecture `arm` is called `armel` or `armhf` here"),
+            (
+                "amd46",
+                "unknown architecture `amd46`: expected one of amd64, arm64, armel, armhf, i386, mips64el, ppc64el, riscv64, s390x",
+            ),
+        ] {
+            assert_eq!(name.parse::<Architecture>().unwrap_err().to_string(), message);
+        }
     }
 
     #[test]

@@ -427,6 +427,7 @@ fn mistakes_in_what_is_there() {
             "amd46",
             "main.yaml:3:17: architectures[0]: unknown architecture `amd46`, expected one of `amd64`, `arm64`, `armel`, `armhf`, `i386`, `mips64el`, `ppc64el`, `riscv64`, `s390x`\nhint: did you mean `amd64`?",
         ),
+        ("amd64", "x86_64", "main.yaml:3:17: architectures[0]: the architecture `x86_64` is called `amd64` here"),
         (
             "signed-by: keyring.gpg",
             "signed-by: no.gpg",

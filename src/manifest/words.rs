@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::located::Word;
 use super::{Base, HookPoint, Kernel, OutputFormat};
-use crate::arch::Architecture;
+use crate::arch::{Architecture, UnknownArchitecture};
 use crate::check::CHECKS;
 use crate::package::Format;
 
@@ -43,9 +43,12 @@ impl Word for OutputFormat {
 
 impl Word for Architecture {
     fn from_word(word: &str) -> Result<Self, String> {
-        Self::from_str(word).map_err(|e| {
-            let known: Vec<String> = Self::known().map(|name| format!("`{name}`")).collect();
-            format!("unknown architecture `{}`, expected one of {}", e.name, known.join(", "))
+        Self::from_str(word).map_err(|error| match error {
+            UnknownArchitecture::Unknown(name) => {
+                let known: Vec<String> = Self::known().map(|name| format!("`{name}`")).collect();
+                format!("unknown architecture `{name}`, expected one of {}", known.join(", "))
+            }
+            UnknownArchitecture::Foreign(..) => error.to_string(),
         })
     }
 }

@@ -88,8 +88,10 @@ pub struct Attraction {
     pub candidate: Candidate,
     /// How much.
     pub strength: Strength,
-    /// When.
+    /// When it is the better one of several that would do.
     pub when: Formula,
+    /// When it comes along by itself.
+    pub set_off: Formula,
 }
 
 /// How a format's tools choose.

@@ -374,11 +374,11 @@ fn attracted(
     let grants = |attraction: &Attraction| {
         has(attraction.candidate)
             && cache.grants(universe.identity(attraction.candidate).name, attraction.strength)
-            && attraction.when.holds(&has)
+            && attraction.set_off.holds(&has)
     };
     let come = universe.attractions().into_iter().filter(grants);
     come.map(|attraction| {
-        let by = attraction.when.candidates().into_iter().filter(|by| has(*by) && *by != attraction.candidate);
+        let by = attraction.set_off.candidates().into_iter().filter(|by| has(*by) && *by != attraction.candidate);
         (attraction.candidate, by.collect())
     })
     .collect()

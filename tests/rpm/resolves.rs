@@ -104,6 +104,33 @@ fn rich_dependencies_are_clauses() {
     assert_eq!(names(&conflict, "a, b", ""), "a b");
     let error = lock(&scene(&conflict), "a, b, c", "").unwrap_err();
     assert!(told(&error).contains("a 1-1 conflicts with `(b and c)`"), "{}", told(&error));
+    let with_itself = ["a 1-1; conflicts: (a and b)", "b 1-1"];
+    assert_eq!(names(&with_itself, "a", ""), "a");
+    let error = lock(&scene(&with_itself), "a, b", "").unwrap_err();
+    assert!(told(&error).contains("a 1-1 conflicts with `(a and b)`"), "{}", told(&error));
+}
+
+#[test]
+fn choices_are_exchanged_for_better_ones() {
+    // `a` is taken first; what testsolv says of each.
+    for (packages, expected) in [
+        (["a 1-1; provides: c; requires: b", "b 1-1; provides: c", "d 1-1; provides: c"], "b q"),
+        (["a 1-1; provides: c; requires: b", "b 1-1; provides: c; requires: d", "d 1-1; provides: c"], "d q"),
+        (["a 1-1; provides: c; requires: d", "b 1-1; provides: c", "d 1-1; provides: c; requires: a"], "a d q"),
+        (["a 1-1; provides: c; recommends: b", "b 1-1; provides: c", "d 1-1"], "b q"),
+        (["a 1-1; provides: c", "b 1-1; provides: c; supplements: a", "d 1-1"], "b q"),
+        (["a 1-1; provides: c; suggests: b", "b 1-1; provides: c", "d 1-1"], "a q"),
+        (["a 1-1; provides: c; recommends: b; requires: d", "b 1-1; provides: c", "d 1-1; provides: c"], "d q"),
+        (["a 1-1; provides: c; recommends: d", "b 1-1; provides: c", "d 1-1; provides: c; recommends: b"], "b q"),
+        (["a 1-1; provides: c; recommends: b", "b 1-1; provides: c; requires: d, e", "d 1-1; conflicts: q"], "a q"),
+    ] {
+        let all = [&packages[..], &["q 1-1; requires: c"]].concat();
+        assert_eq!(names(&all, "q", ""), expected, "{packages:?}");
+    }
+    // What something likes stays, whatever else is liked too.
+    let both =
+        ["a 1-1; provides: c; recommends: b", "b 1-1; provides: c", "v 1-1; recommends: a", "z 1-1; requires: c"];
+    assert_eq!(names(&[&both[..], &["q 1-1; requires: z, v"]].concat(), "q", ""), "a q v z");
 }
 
 #[test]
@@ -135,6 +162,18 @@ fn rich_weak_dependencies_bring_what_libsolv_has_them_bring() {
         ("((b if c) or missing)", "a"),
     ] {
         assert_eq!(names(&["a 1-1", "b 1-1", "c 1-1", &supplements(relation)], "a", weak), expected, "{relation}");
+    }
+    // It is enough to be taken before others, though, where one has to be.
+    for (relation, expected) in [
+        ("(missing if z)", "a p"),
+        ("(missing if a)", "a o"),
+        ("(z unless a)", "a o"),
+        ("(z or (missing if z))", "a p"),
+        ("(p if z else a)", "a p"),
+    ] {
+        let packages =
+            ["a 1-1; requires: c", "o 1-1; provides: c", "z 1-1", &format!("{}; provides: c", supplements(relation))];
+        assert_eq!(names(&packages, "a", ""), expected, "{relation}");
     }
     // What can never be recommended brings no part of itself.
     let recommends = "a 1-1; recommends: ((missing unless (c if b)) if (d if e))";

@@ -107,11 +107,6 @@ impl Clauses {
         self.levels.len()
     }
 
-    /// The level at which a candidate was chosen.
-    pub fn level_of(&self, candidate: Candidate) -> Option<usize> {
-        self.decisions[candidate.index()].filter(|decision| decision.chosen).map(|decision| decision.level as usize)
-    }
-
     /// Whether a candidate is chosen.
     pub fn is_chosen(&self, candidate: Candidate) -> bool {
         self.decisions[candidate.index()].is_some_and(|decision| decision.chosen)

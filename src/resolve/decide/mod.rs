@@ -3,7 +3,7 @@
 //! taken back and its reason learned, so the search is complete.
 //!
 //! These are the steps of libsolv's `solver_run_sat` for a root in which nothing is installed: requests, then requirements
-//! in the order of its rules, then weak relations, then the exchange of choices that a later one has made needless. The
+//! in the order of its rules, then weak relations, then the exchange of choices for which a better option has shown. The
 //! clauses and what follows from them stand in `clauses`.
 
 mod clauses;
@@ -20,6 +20,7 @@ const EXCHANGES: usize = 1000;
 /// A choice among several that would do.
 struct Branch {
     level: usize,
+    taken: Candidate,
     others: Vec<Candidate>,
 }
 
@@ -145,7 +146,7 @@ impl<'c, 'a> Search<'c, 'a> {
         self.rank(&mut options, Purpose::Choose);
         let others = options.split_off(1);
         if !others.is_empty() {
-            self.branches.push(Branch { level: self.clauses.level() + 1, others });
+            self.branches.push(Branch { level: self.clauses.level() + 1, taken: options[0], others });
         }
         self.take(options[0])
     }
@@ -211,7 +212,7 @@ impl<'c, 'a> Search<'c, 'a> {
             *granted
                 && self.clauses.is_undecided(attraction.candidate)
                 && !names.contains(name(attraction.candidate))
-                && attraction.when.holds(&is_chosen)
+                && attraction.set_off.holds(&is_chosen)
         });
         let mut attracted: Vec<Candidate> = attracted.map(|(_, attraction)| attraction.candidate).collect();
         attracted.sort_unstable();
@@ -250,22 +251,31 @@ impl<'c, 'a> Search<'c, 'a> {
         Ok(true)
     }
 
-    /// Where another option of a choice has been taken later for its own sake, goes back and takes that one at once, so
-    /// that the first may turn out needless. Says whether there was such a choice.
+    /// Where a better option of a choice has shown, goes back and takes that one at once. Says whether there was such a
+    /// choice.
     fn exchange(&mut self) -> Result<bool, Contradiction> {
-        let taken_later = |branch: &Branch| {
-            let others = branch.others.iter();
-            others.copied().find(|other| self.clauses.level_of(*other).is_some_and(|level| level > branch.level))
-        };
-        let Some((level, other)) =
-            self.branches.iter().find_map(|branch| taken_later(branch).map(|other| (branch.level, other)))
-        else {
+        let mut branches = self.branches.iter().enumerate();
+        let Some((at, other)) = branches.find_map(|(at, branch)| Some((at, self.better(branch)?))) else {
             return Ok(false);
         };
-        self.clauses.back_to(level - 1);
-        self.branches.retain(|branch| branch.level < level);
+        self.branches.truncate(at + 1);
+        let branch = &mut self.branches[at];
+        branch.others.retain(|option| *option != other);
+        branch.taken = other;
+        self.clauses.back_to(branch.level - 1);
         self.take(other)?;
         Ok(true)
+    }
+
+    /// Another option of a choice: one that is chosen as well, so that the one taken may turn out needless; else one that
+    /// something chosen would like to have, if nothing would like to have the one taken.
+    fn better(&self, branch: &Branch) -> Option<Candidate> {
+        let is_liked = |option: Candidate| self.wanted(option) == Some(Strength::Recommended);
+        let mut others = branch.others.iter().copied();
+        others.clone().find(|other| self.clauses.is_chosen(*other)).or_else(|| {
+            let liked = others.find(|other| self.clauses.is_undecided(*other) && is_liked(*other));
+            liked.filter(|_| !is_liked(branch.taken))
+        })
     }
 }
 

@@ -84,11 +84,13 @@ impl Universe for RpmUniverse<'_> {
             let text = relation.to_string();
             let never = crate::package::formula::Formula::Not(Box::new(self.meaning(&relation)));
             let mut against = Vec::new();
-            for clause in never.clauses().unwrap_or_default() {
+            for mut clause in never.clauses().unwrap_or_default() {
+                let all = clause.given.len();
+                clause.given.retain(|given| *given != candidate);
                 match (clause.given.as_slice(), clause.options.as_slice()) {
-                    ([other], []) if *other == candidate => {}
+                    // With itself alone nothing conflicts.
+                    ([], []) if all > 0 => {}
                     ([other], []) => against.push(*other),
-                    (given, _) if given.contains(&candidate) && clause.options.is_empty() => {}
                     _ => relations.requirements.push(Requirement {
                         verb: "conflicts with",
                         text: text.clone(),
@@ -126,11 +128,9 @@ impl Universe for RpmUniverse<'_> {
             for (field, strength) in fields {
                 attractions.extend(self.stored(candidate, field).iter().map(|stored| {
                     let relation = rows.relation(stored);
-                    let when = match field {
-                        Field::Supplements => self.set_off(&relation),
-                        _ => self.meaning(&relation),
-                    };
-                    Attraction { candidate, strength, when }
+                    let when = self.meaning(&relation);
+                    let set_off = if field == Field::Supplements { self.set_off(&relation) } else { when.clone() };
+                    Attraction { candidate, strength, when, set_off }
                 }));
             }
         }

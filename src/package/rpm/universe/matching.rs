@@ -69,7 +69,7 @@ impl RpmUniverse<'_> {
 
     /// When a package with this under `Supplements` comes along. dnf has libsolv look only for what something chosen sets off
     /// (`SOLVER_FLAG_ADD_ALREADY_RECOMMENDED` is off): a rich dependency that merely holds, as an `if` does whose condition is
-    /// not met, attracts nothing.
+    /// not met, attracts nothing. It is enough for the package to be taken before others, though.
     pub(super) fn set_off(&self, relation: &Relation<'_>) -> Formula {
         match Rich::parse(relation.name) {
             Ok(rich) if Rich::is_rich(relation.name) => self.set_off_by_rich(&rich),
