@@ -177,6 +177,44 @@ fn lists_that_are_of_no_use_are_told_of() {
 }
 
 #[test]
+fn what_nobody_vouches_for_does_not_come_over_http() {
+    let refusal = |place: &str| {
+        format!(
+            "cannot use the repository `base` for amd64: {place} comes over http:, and neither a signature nor a metalink vouches \
+             for it\nhint: `repo_gpgcheck: true` for the archive `base` of the manifest asks for a signature; https: would do, and \
+             so would a `metalink` from there; `trusted: true` takes what comes"
+        )
+    };
+    let unsigned = || {
+        let mut listed = Listed::new();
+        listed.repository().repo_gpgcheck = false;
+        listed
+    };
+    let mut by_metalink = unsigned();
+    by_metalink.metalink(by_metalink.repomd(), &[], &["base"]);
+    assert_eq!(by_metalink.refusal(), refusal("SERVER/metalink"));
+    let mut by_mirrorlist = unsigned();
+    by_mirrorlist.write("mirrorlist", &format!("{}/base\n", by_mirrorlist.server.uri()));
+    assert_eq!(by_mirrorlist.refusal(), refusal("SERVER/mirrorlist"));
+    let mut by_baseurl = unsigned();
+    by_baseurl.scene.archive.uris = vec![format!("{}/base", by_baseurl.server.uri())];
+    assert_eq!(by_baseurl.refusal(), refusal("SERVER/base/repodata/repomd.xml"));
+    assert_eq!(by_baseurl.asked(), [""; 0]);
+    for listed in [&by_metalink, &by_mirrorlist, &by_baseurl] {
+        assert!(!listed.scene.folder.path().join("cache").exists());
+    }
+
+    // A metalink from a safe place vouches for what any mirror gives, and the user may know better.
+    let path = by_metalink.scene.folder.path().join("metalink");
+    by_metalink.repository().metalink = Some(format!("file://{}", path.display()));
+    by_metalink.scene.load().unwrap();
+    for mut listed in [by_mirrorlist, by_baseurl] {
+        listed.scene.archive.trusted = true;
+        listed.scene.load().unwrap();
+    }
+}
+
+#[test]
 fn packages_come_from_the_same_mirrors() {
     let mut listed = Listed::new();
     listed.repository().gpgcheck = false;

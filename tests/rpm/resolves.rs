@@ -119,6 +119,7 @@ fn choices_are_exchanged_for_better_ones() {
         (["a 1-1; provides: c; requires: d", "b 1-1; provides: c", "d 1-1; provides: c; requires: a"], "a d q"),
         (["a 1-1; provides: c; recommends: b", "b 1-1; provides: c", "d 1-1"], "b q"),
         (["a 1-1; provides: c", "b 1-1; provides: c; supplements: a", "d 1-1"], "b q"),
+        (["a 1-1; provides: c; recommends: b; requires: d", "b 1-1; provides: c", "d 1-1; conflicts: b"], "b q"),
         (["a 1-1; provides: c; suggests: b", "b 1-1; provides: c", "d 1-1"], "a q"),
         (["a 1-1; provides: c; recommends: b; requires: d", "b 1-1; provides: c", "d 1-1; provides: c"], "d q"),
         (["a 1-1; provides: c; recommends: d", "b 1-1; provides: c", "d 1-1; provides: c; recommends: b"], "b q"),

@@ -21,6 +21,7 @@ use crate::builder;
 use crate::support::archive::SigningKey;
 use crate::support::fixture::Fixture;
 use crate::support::lock::locked_file;
+use crate::support::program::{Outcome, compose, run};
 use crate::support::told;
 
 /// An archive `base` whose packages have to be signed by one key, its mirror, and a store.
@@ -297,6 +298,57 @@ fn the_manifest_says_who_has_to_sign() {
          hint: in the archive `base` of the manifest, `gpgkey:` names files with the keys of its packages; `gpgcheck: false` takes \
          them unsigned"
     );
+}
+
+#[test]
+fn the_program_takes_what_the_manifests_keys_signed_and_nothing_else() {
+    if Fixture::new().is_none() {
+        return;
+    }
+    let (scene, stranger, parts) = (crate::Scene::new(), SigningKey::generate("stranger"), Parts::new());
+    let folder = scene.folder.path();
+    let packages = [
+        ("good", parts.signed(&scene.key)),
+        ("other", parts.signed(&stranger)),
+        ("unsigned", parts.with(tag::SIG_SIZE, Value::Int32(vec![1]))),
+    ];
+    let mut listed =
+        crate::primary(&packages.each_ref().map(|(name, _)| format!("{name} 1-1")).each_ref().map(String::as_str));
+    for (name, bytes) in &packages {
+        durable::write(&folder.join(format!("base/Packages/{name}-1-1.noarch.rpm")), bytes).unwrap();
+        let field = |digest: Sha256, size: usize| format!("{digest}</checksum><size package='{size}'");
+        listed = listed
+            .replace(&field(Sha256::of(format!("{name} 1-1").as_bytes()), 1), &field(Sha256::of(bytes), bytes.len()));
+        let manifest = format!(
+            "name: {name}\nformat: rpm\narchitectures: [amd64]\nbase: none\npackages: [{name}]\noutputs: [ostree]\narchives:\n  \
+             - {{id: base, baseurl: ['file://{}/base'], gpgkey: [keyring.asc], repo_gpgcheck: false}}\n",
+            folder.display()
+        );
+        durable::write(&folder.join(format!("{name}.yaml")), manifest.as_bytes()).unwrap();
+    }
+    scene.publish(&[("primary", listed)]);
+    let program = |words: &[&str]| run(&mut compose(folder, ["--store", "store", "--quiet"].iter().chain(words)));
+    let is_here = |bytes: &[u8]| fetch::file_path(&folder.join("store"), &Sha256::of(bytes)).exists();
+    for (name, _) in &packages {
+        program(&["update-lock", &format!("{name}.yaml")]).result();
+    }
+    program(&["fetch", "good.yaml"]).result();
+    assert!(is_here(&packages[0].1));
+    let by_other = format!("it is signed by key {}, and the keyring ", stranger.id());
+    for ((name, bytes), reason) in packages[1..].iter().zip([by_other.as_str(), "it is not signed\n"]) {
+        for verb in ["fetch", "build"] {
+            let Outcome { code, stdout, stderr } = program(&[verb, &format!("{name}.yaml")]);
+            assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+            let refusal = format!("  {name} 1-1 noarch: the archive `base` has it signed by its keys, but {reason}");
+            assert!(stderr.contains(&refusal), "{stderr}");
+            assert!(
+                stderr.contains("hint: `gpgkey:` of the archive `base` in the manifest names files with the keys"),
+                "{stderr}"
+            );
+        }
+        assert!(!is_here(bytes));
+    }
+    assert_eq!(program(&["store", "ls"]).result(), "");
 }
 
 #[test]

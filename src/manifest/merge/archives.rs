@@ -120,6 +120,7 @@ impl Merge<'_> {
             }
         }
         archive.priority = typed.priority.as_ref().map(|p| p.value).or(priority).or(archive.priority);
+        archive.trusted = typed.trusted.as_ref().map_or(archive.trusted, |v| v.value);
         if repository.repo_gpgcheck && repository.gpgkey.is_empty() {
             let message = format!(
                 "the repository `{}` has neither `gpgkey`, the keys its metadata is checked against, nor `repo_gpgcheck: false`",

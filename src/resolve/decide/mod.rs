@@ -268,12 +268,12 @@ impl<'c, 'a> Search<'c, 'a> {
     }
 
     /// Another option of a choice: one that is chosen as well, so that the one taken may turn out needless; else one that
-    /// something chosen would like to have, if nothing would like to have the one taken.
+    /// something chosen would like to have, even where that rules it out, if nothing would like to have the one taken.
     fn better(&self, branch: &Branch) -> Option<Candidate> {
         let is_liked = |option: Candidate| self.wanted(option) == Some(Strength::Recommended);
         let mut others = branch.others.iter().copied();
         others.clone().find(|other| self.clauses.is_chosen(*other)).or_else(|| {
-            let liked = others.find(|other| self.clauses.is_undecided(*other) && is_liked(*other));
+            let liked = others.find(|other| is_liked(*other));
             liked.filter(|_| !is_liked(branch.taken))
         })
     }

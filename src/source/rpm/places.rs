@@ -20,21 +20,23 @@ pub struct Places {
     pub mirrors: Vec<String>,
     /// What `repomd.xml` may be, where a metalink tells.
     pub metalink: Option<Metalink>,
+    /// The URI of the list that they are from, where they are from one.
+    pub list: Option<String>,
 }
 
 impl Places {
     /// The places of a repository for an architecture, never none.
     pub fn find(archive: &Archive, architecture: &Architecture, mirrors: &Mirrors, client: &Client) -> Result<Self> {
-        let mut metalink = None;
+        let (mut metalink, mut list) = (None, None);
         let found = mirrors.find_with(&archive.id, &archive.uris, || {
             let Some(repository) = &archive.repository else { return Ok(Vec::new()) };
             let listed = listed(&archive.id, repository, architecture, client)?;
-            metalink = listed.metalink;
+            (metalink, list) = (listed.metalink, listed.list);
             Ok(listed.mirrors)
         })?;
         let expand =
             |uri: String| archive.repository.as_ref().map_or_else(|| uri.clone(), |r| r.expand(&uri, architecture));
-        Ok(Self { mirrors: found.into_iter().map(expand).collect(), metalink })
+        Ok(Self { mirrors: found.into_iter().map(expand).collect(), metalink, list })
     }
 }
 
@@ -50,9 +52,10 @@ pub fn listed(id: &str, repository: &Repository, architecture: &Architecture, cl
         let bytes = client.fetch_bytes(&uri, None, LIMIT)?.context("it is said to be unchanged")?.0;
         let places = if kind == "metalink" {
             let metalink = Metalink::parse(&bytes[..]).with_context(|| uri.clone())?;
-            Places { mirrors: metalink.mirrors.clone(), metalink: Some(metalink) }
+            Places { mirrors: metalink.mirrors.clone(), metalink: Some(metalink), list: Some(uri.clone()) }
         } else {
-            Places { mirrors: metalink::mirrorlist(&String::from_utf8_lossy(&bytes)), metalink: None }
+            let mirrors = metalink::mirrorlist(&String::from_utf8_lossy(&bytes));
+            Places { mirrors, metalink: None, list: Some(uri.clone()) }
         };
         if places.mirrors.is_empty() {
             return Err(anyhow!("{uri}: it names no mirror with an http:, https: or file: URI"));

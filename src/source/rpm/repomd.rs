@@ -36,6 +36,8 @@ pub struct Source<'a> {
     pub mirrors: Vec<String>,
     /// What its list may be, where a metalink tells.
     metalink: Option<Metalink>,
+    /// The URI of the metalink or mirrorlist, where one is asked.
+    places: Option<String>,
     /// What is kept of it.
     pub cache: SuiteCache,
     /// [`None`] for a repository trusted without a signature.
@@ -57,6 +59,8 @@ enum Refusal {
     Http(#[from] http::Error),
     #[error("{place}: {error}")]
     Signature { place: String, error: openpgp::Error },
+    #[error("{place} comes over http:, and neither a signature nor a metalink vouches for it")]
+    Open { place: String },
     #[error("{place} is not what the metalink names: expected SHA-256 {expected}, found {found}")]
     Other { place: String, found: Sha256, expected: Sha256 },
     #[error("{place}: {error:#}")]
@@ -74,13 +78,13 @@ impl<'a> Source<'a> {
                 .hint(|| "`gpgkey:` in the manifest names the files with the repository's keys")
         });
         let keyring = keyring.transpose()?;
-        let Places { mirrors, metalink } = if context.offline {
+        let Places { mirrors, metalink, list } = if context.offline {
             Places::default()
         } else {
             Places::find(archive, asked.architecture, context.mirrors, context.client)?
         };
         let cache = SuiteCache::new(context.cache, &archive.id, asked.architecture.rpm());
-        Ok(Self { asked, repository, mirrors, metalink, cache, keyring })
+        Ok(Self { asked, repository, mirrors, metalink, places: list, cache, keyring })
     }
 
     /// Makes sure that the kept list is the mirror's present one.
@@ -102,6 +106,9 @@ impl<'a> Source<'a> {
                 Err(refusal) => Err(self.refused(&[refusal])),
             };
         }
+        if let Some(place) = self.places.clone().filter(|place| self.is_open(place)) {
+            return Err(self.refused(&[Refusal::Open { place }]));
+        }
         if let (Some(text), Some(metalink)) = (&kept, &self.metalink)
             && Sha256::of(text) == metalink.present
             && let Ok(list) = check(text, newest, "the kept repomd.xml")
@@ -111,6 +118,10 @@ impl<'a> Source<'a> {
         let mut refusals = Vec::new();
         for mirror in &self.mirrors {
             let uri = http::join(mirror, "repodata/repomd.xml");
+            if self.metalink.is_none() && self.is_open(&uri) {
+                refusals.push(Refusal::Open { place: uri });
+                continue;
+            }
             let known = state.as_ref().filter(|state| kept.is_some() && state.uri == uri);
             let asked = context.client.fetch_bytes(&uri, known.map(|state| &state.validators), LIMIT);
             let outcome = match (asked, &kept) {
@@ -134,6 +145,12 @@ impl<'a> Source<'a> {
             }
         }
         Err(self.refused(&refusals))
+    }
+
+    /// Whether anybody on the way could put something else in the place of what this URI gives.
+    fn is_open(&self, uri: &str) -> bool {
+        let plain = uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
+        plain && self.keyring.is_none() && !self.asked.archive.trusted
     }
 
     /// Verifies and checks a list that came from a mirror; gives it with its signature.
@@ -193,6 +210,10 @@ impl<'a> Source<'a> {
             Refusal::Signature { error: openpgp::Error::UnknownKey { .. }, .. } => {
                 Some("`gpgkey:` in the manifest names the files with the repository's keys".to_owned())
             }
+            Refusal::Open { .. } => Some(format!(
+                "`repo_gpgcheck: true` for the archive `{id}` of the manifest asks for a signature; https: would do, and so would a \
+                 `metalink` from there; `trusted: true` takes what comes"
+            )),
             Refusal::Signature { .. } | Refusal::List { .. } => None,
         });
         with_hints(error, hints)
