@@ -148,7 +148,7 @@ impl Client {
             .user_agent(concat!("compose/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.options.connect_timeout)
             .timeout(self.options.read_timeout)
-            .redirect(redirect::Policy::limited(5));
+            .redirect(redirect::Policy::custom(redirected));
         if !self.options.proxy {
             builder = builder.no_proxy();
         }
@@ -220,7 +220,10 @@ impl Client {
                 }
             }
         }
-        let response = request.send().map_err(|e| Failed::Perhaps(innermost(&e)))?;
+        let response = request.send().map_err(|e| match innermost(&e) {
+            reason if e.is_redirect() => Failed::Finally(Error::Unreachable { uri: displayed(url), reason }),
+            reason => Failed::Perhaps(reason),
+        })?;
         match response.status() {
             StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Outcome::NotModified),
             StatusCode::OK => restart(url, sink)?,
@@ -253,6 +256,19 @@ impl Client {
             _ => Ok(Outcome::Complete(validators)),
         }
     }
+}
+
+/// Follows a few redirections, but none that leaves https:, as apt has it.
+fn redirected(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    if leaves_https(attempt.previous(), attempt.url()) {
+        return attempt.error("it leads from https: to http:, where anybody on the way could answer");
+    }
+    redirect::Policy::limited(5).redirect(attempt)
+}
+
+/// Whether a redirection to `next` would leave the encryption that one of the URIs before it had.
+fn leaves_https(previous: &[Url], next: &Url) -> bool {
+    next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https")
 }
 
 /// Moves an answer's body into the sink; gives the number of bytes moved, which is short when the connection ended early.
@@ -405,6 +421,22 @@ mod tests {
         ];
         for (base, path, uri) in rows {
             assert_eq!(join(base, path), uri);
+        }
+    }
+
+    #[test]
+    fn encryption_once_begun_is_kept() {
+        for (uris, leaves) in [
+            (&["https://a/x", "https://b/x"][..], false),
+            (&["http://a/x", "https://b/x"], false),
+            (&["http://a/x", "http://b/x"], false),
+            (&["https://a/x", "http://a/x"], true),
+            (&["http://a/x", "https://b/x", "http://c/x"], true),
+            (&["https://a/x", "ftp://a/x"], true),
+        ] {
+            let urls: Vec<Url> = uris.iter().map(|uri| Url::parse(uri).unwrap()).collect();
+            let (next, previous) = urls.split_last().unwrap();
+            assert_eq!(leaves_https(previous, next), leaves, "{uris:?}");
         }
     }
 
