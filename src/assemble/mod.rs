@@ -37,14 +37,18 @@ use crate::store::{self, NewCommit, ObjectWriter, Store, Tree};
 use crate::timing;
 
 use merge::{Books, Merger};
-use replay::Replay;
-use rounds::{Assembly, step};
+use replay::{Board, Replay, Scout};
+use rounds::{Assembly, Prepared, step};
 
 /// Part of every key; to be raised when the same inputs give another tree than before.
 const VERSION: u32 = 6;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";
+
+/// How many scripts there have to be for some to run ahead of their turn, and in how many roots at most.
+const WORTH_AHEAD: usize = 3;
+const MOST_AHEAD: usize = 8;
 
 /// What each script may use. Nothing of it shapes the tree, and so it is in no key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,22 +132,24 @@ pub fn run(
     let writer = store.writer();
     let mut assembly = Assembly::new(store, program, limits, manifest, lock, imports, installation);
     let task = progress.task("configure", Unit::Items, 0);
-    let mut on_line = |line: &str| progress.detail(line);
-    let rounds = assembly.rounds(&mut on_line)?;
+    let rounds = assembly.rounds(&mut |line| progress.detail(line))?;
     let name = root_name(&manifest.name, &lock.architecture);
     let mut replay = Replay::load(store, &name, installation.residue(), installation.ledger());
-    let tree = match configure(&mut assembly, &mut replay, &rounds, &writer, &mut on_line) {
+    let tree = match configure(&mut assembly, &mut replay, &rounds, &writer, progress) {
         Err(error) if replay.misled => {
-            on_line(&format!("all scripts run: {error:#}"));
+            progress.detail(&format!("all scripts run: {error:#}"));
             replay = replay.without_runs();
             assembly.begin_again();
-            configure(&mut assembly, &mut replay, &rounds, &writer, &mut on_line)
+            configure(&mut assembly, &mut replay, &rounds, &writer, progress)
         }
         configured => configured,
     };
     let (mut tree, books) = tree.map_err(|error| failure::explain(error, installation, manifest))?;
     assembly.layers.discard();
     progress.detail(&format!("{} of {} scripts need not run again", replay.spared, replay.count));
+    if replay.hastens() {
+        progress.detail(&format!("{} ran ahead of their turn", replay.hastened));
+    }
     drop(task);
     normalise::normalise(&store.reader(), &writer, &mut tree, installation.residue(), clock(lock))?;
     accounts::add_files(store, &writer, &mut tree, &manifest.files)?;
@@ -178,27 +184,56 @@ fn configure(
     replay: &mut Replay,
     rounds: &[Round],
     writer: &ObjectWriter,
-    on_line: &mut dyn FnMut(&str),
+    progress: &dyn Progress,
 ) -> Result<(Tree, Books)> {
-    let (store, program) = (assembly.store, assembly.program);
+    let (store, program, work) = (assembly.store, assembly.program, assembly.store.work());
     let of_manifest = origins::steps_of_manifest(assembly.manifest);
     let (reader, timings) = (store.reader(), store.timings());
     let mut merger = Merger::new(assembly.installation, store, writer);
     for round in rounds {
-        let (plan, scratch) = assembly.prepare(&mut merger, round, rounds)?;
+        let Prepared { plan, scratch } = assembly.prepare(&mut merger, round, rounds)?;
+        let coming = if replay.hastens() { assembly.coming(round, rounds) } else { Vec::new() };
+        let roots = most_ahead(coming.len());
+        let steps = coming.iter().map(|script| script.step.clone()).collect::<Vec<_>>();
+        let board = Board::new(coming);
+        let beside = (0..roots).map(|_| assembly.beside(&plan, &merger.tree, steps.clone()));
+        let beside = beside.collect::<Result<Vec<_>>>()?;
         let temporary = plan.temporary_files.iter().map(|file| file.path.clone()).collect();
         let nodes = merger.tree.extras.nodes.clone();
         replay.deeds.expect(&plan.steps, &of_manifest);
-        let mut recorder = replay.round(writer, &reader, assembly.layers.shown(), nodes, temporary);
-        let run = || sandbox::run_observed(program, store.work(), &plan, on_line, &mut recorder);
+        let ground = replay.ground(writer, &reader, assembly.layers.shown(), nodes, temporary);
+        let scouts: Vec<_> = (0..roots).map(|place| Scout::new(&board, place, ground.clone())).collect();
+        let mut recorder = replay.round(ground, &board, progress);
+        let run = || {
+            std::thread::scope(|scope| {
+                for (Prepared { plan, .. }, mut scout) in beside.iter().zip(scouts) {
+                    // What goes wrong there comes to light where the script has its turn.
+                    scope.spawn(move || sandbox::run_observed(program, work, plan, &mut |_| (), &mut scout));
+                }
+                let ended =
+                    sandbox::run_observed(program, work, &plan, &mut |line| progress.detail(line), &mut recorder);
+                board.close();
+                ended
+            })
+        };
         timings.alone(timing::Part::Scripts, run)?;
         let apply = || store::apply_upper(writer, &mut merger.tree, &scratch.upper());
         timings.alone(timing::Part::Changes, apply)?;
         if let Some(path) = recorder.close(&merger.tree)? {
-            on_line(&format!("what these scripts do is not kept: /{path} changed unseen"));
+            progress.detail(&format!("what these scripts do is not kept: /{path} changed unseen"));
         }
     }
     Ok((merger.tree, merger.books))
+}
+
+/// In how many further roots scripts of a round run ahead of their turn: none where there is one processor to use, or too few
+/// scripts to be worth the roots.
+fn most_ahead(scripts: usize) -> usize {
+    match rayon::current_num_threads() {
+        1 => 0,
+        threads if scripts >= WORTH_AHEAD => threads.min(MOST_AHEAD),
+        _ => 0,
+    }
 }
 
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.
@@ -217,7 +252,7 @@ pub fn shell(
     let rounds = assembly.rounds(&mut |_| ())?;
     let mut merger = Merger::new(installation, store, &writer);
     for (number, round) in rounds.iter().enumerate() {
-        let (mut plan, mut scratch) = assembly.prepare(&mut merger, round, &rounds)?;
+        let Prepared { mut plan, mut scratch } = assembly.prepare(&mut merger, round, &rounds)?;
         if number + 1 < rounds.len() {
             match sandbox::run(program, store.work(), &plan, &mut |_| ()) {
                 Ok(()) => {

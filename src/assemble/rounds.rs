@@ -12,7 +12,7 @@ use crate::import::Imports;
 use crate::lock::Lock;
 use crate::manifest::{HookPoint, Manifest};
 use crate::package::{Act, Installation, Place, Planned, Round, Script};
-use crate::sandbox::{self, Input, Limits, Plan, Program, Root, Scratch, Step, StepFailed, TemporaryFile};
+use crate::sandbox::{self, Call, Input, Limits, Plan, Program, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, Layers, Store, Tree};
 use crate::timing;
 
@@ -32,6 +32,23 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("TERM", "dumb"),
     ("USER", "root"),
 ];
+
+/// A sandbox to run scripts in, and where their changes go.
+pub(super) struct Prepared {
+    pub plan: Plan,
+    pub scratch: Scratch,
+}
+
+/// A script that is known ahead of its turn.
+pub(super) struct Coming {
+    pub step: Step,
+    /// How it will be called.
+    pub call: Call,
+    /// The files that get other names before it, relative to the root: from and to.
+    pub renames: Vec<(String, String)>,
+    /// See [`crate::package::Foreseen::shares`].
+    pub shares: Vec<&'static str>,
+}
 
 /// A root in the making.
 pub(super) struct Assembly<'a, 'p> {
@@ -105,6 +122,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
             binds: Vec::new(),
             temporary_files: files.map(|(path, content)| temporary_file(path, 0o644, content)).collect(),
             steps: planner.scripts.iter().map(|script| step(script, clock(self.lock))).collect(),
+            goes_on: false,
             interactive: false,
             observer: None,
             limits: Limits {
@@ -131,8 +149,8 @@ impl<'a, 'p> Assembly<'a, 'p> {
         self.installation.rounds(Some(came))
     }
 
-    /// Merges the packages of a round and plans its sandbox, whose changes go to the scratch folders.
-    pub fn prepare(&mut self, merger: &mut Merger<'_>, round: &Round, rounds: &[Round]) -> Result<(Plan, Scratch)> {
+    /// Merges the packages of a round and plans its sandbox.
+    pub fn prepare(&mut self, merger: &mut Merger<'_>, round: &Round, rounds: &[Round]) -> Result<Prepared> {
         self.load(&round.register)?;
         self.load(&round.unpack)?;
         let timings = self.store.timings();
@@ -150,6 +168,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
             binds: Vec::new(),
             temporary_files: guards.chain(hooks).collect(),
             steps: Vec::new(),
+            goes_on: false,
             interactive: false,
             observer: None,
             limits: Limits {
@@ -159,7 +178,37 @@ impl<'a, 'p> Assembly<'a, 'p> {
             },
         };
         self.add_steps(&mut plan, round, rounds)?;
-        Ok((plan, scratch))
+        Ok(Prepared { plan, scratch })
+    }
+
+    /// The scripts of a round that are known ahead of their turn.
+    pub fn coming(&self, round: &Round, rounds: &[Round]) -> Vec<Coming> {
+        let number = rounds.iter().position(|other| std::ptr::eq(other, round));
+        let foreseen = number.and_then(|number| self.installation.foresee(rounds).into_iter().nth(number));
+        let mut coming = Vec::new();
+        for (act, foreseen) in round.acts.iter().zip(foreseen.unwrap_or_default()) {
+            let Act::Run(script) = act else { continue };
+            let own = step(script, clock(self.lock));
+            if script.command.first().map(String::as_str) != self.installation.script_runner() {
+                let call = Call::of(&own);
+                coming.push(Coming { step: own, call, renames: Vec::new(), shares: script.shares.clone() });
+                continue;
+            }
+            coming.extend(foreseen.into_iter().map(|script| {
+                let environment = own.environment.iter().cloned().chain(script.environment).collect();
+                let step = Step { command: script.command, environment, ..own.clone() };
+                Coming { call: Call::by_runner(&step), step, renames: script.renames, shares: script.shares }
+            }));
+        }
+        coming
+    }
+
+    /// A sandbox beside the one of a plan, in which these steps run whatever becomes of any.
+    pub fn beside(&mut self, plan: &Plan, tree: &Tree, steps: Vec<Step>) -> Result<Prepared> {
+        let scratch = self.scratch(tree)?;
+        let limits = Limits { script_runner: None, changes: Some(scratch.changes()), ..plan.limits.clone() };
+        let plan = Plan { root: self.root(&scratch), steps, goes_on: true, limits, ..plan.clone() };
+        Ok(Prepared { plan, scratch })
     }
 
     /// The scripts of a round. Before the first one's come the manifest's first hooks, after the last one's its accounts,

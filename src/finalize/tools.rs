@@ -27,6 +27,7 @@ pub(super) fn plan(request: &Request<'_>, files: &[(&Path, &str)], steps: Vec<St
         temporary_files: Vec::new(),
         tools: None,
         steps,
+        goes_on: false,
         interactive: false,
         observer: None,
         limits: Limits::default(),

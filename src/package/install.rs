@@ -172,6 +172,12 @@ pub trait Installation: Sync {
     /// The program that runs one script after another when it is what a [`Script`] runs, if there is one.
     fn script_runner(&self) -> Option<&'static str>;
 
+    /// The scripts that the runner of scripts will run in each act of each of the rounds, in their order, as far as that can be
+    /// foreseen.
+    fn foresee(&self, rounds: &[Round]) -> Vec<Vec<Vec<Foreseen>>> {
+        rounds.iter().map(|round| vec![Vec::new(); round.acts.len()]).collect()
+    }
+
     /// The database that programs of the root read whole, where there is one.
     fn ledger(&self) -> Option<Ledger>;
 
@@ -227,6 +233,22 @@ pub struct Script {
     pub files: Vec<(String, Vec<u8>)>,
     /// Where it runs.
     pub place: Place,
+    /// The files beyond its package's that it seems to change, by a name for each kind: see [`Foreseen::shares`].
+    pub shares: Vec<&'static str>,
+}
+
+/// A script that the runner of scripts will run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Foreseen {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// What it finds in its environment after what the runner finds, in that order.
+    pub environment: Vec<(String, String)>,
+    /// The files that the runner gives other names before it, relative to the root: from and to.
+    pub renames: Vec<(String, String)>,
+    /// The files beyond its package's that it seems to change, by a name for each kind. Of scripts that share one each sees
+    /// what the one before it did, so that they had better run one after another.
+    pub shares: Vec<&'static str>,
 }
 
 /// Where a script runs.

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
 pub use install::{
-    Act, DatabaseContent, DatabaseFile, Diversion, Installation, Place, Planned, Planner, ROOT_IN_TOOLS, ReadFile,
-    Renewal, Residue, Round, Script, Sharing, Told, Treatment, Unpacked,
+    Act, DatabaseContent, DatabaseFile, Diversion, Foreseen, Installation, Place, Planned, Planner, ROOT_IN_TOOLS,
+    ReadFile, Renewal, Residue, Round, Script, Sharing, Told, Treatment, Unpacked,
 };
 pub use ledger::{Asked, Ledger, Said};
 pub use signature::SignatureError;

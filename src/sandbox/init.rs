@@ -2,6 +2,7 @@
 //!
 //! This is the code behind `compose sandbox-init PLAN`. It runs single-threaded and speaks only to [`super::run`].
 
+use std::ffi::CString;
 use std::fs;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -239,7 +240,8 @@ fn run_steps(plan: &Plan, set_up: SetUp<'_>) -> i32 {
         let ended = match line.as_ref().map_or(Ok(false), |line| line.begin()) {
             Ok(true) => Ok(()),
             Ok(false) => {
-                let started = start(step, false, line.clone());
+                let prints = line.as_ref().filter(|_| plan.goes_on).map(|line| line.pipe()).transpose();
+                let started = prints.and_then(|prints| start(step, false, prints, line.clone()));
                 let started = started.map_err(|e| Failure::from(How::NotRun(format!("{e:#}"))));
                 started.and_then(|child| watch.wait(child, step))
             }
@@ -259,6 +261,12 @@ fn run_steps(plan: &Plan, set_up: SetUp<'_>) -> i32 {
                 watch::end_all();
                 return plan.steps.last().map_or(2, hand_over);
             }
+            Err(_) if plan.goes_on => {
+                watch::end_all();
+                if let Some(Err(e)) = line.as_ref().map(|line| line.fail()) {
+                    return report_broken(&e);
+                }
+            }
             Err(failure) => {
                 report(&Event::Failed(number, failure));
                 return 1;
@@ -273,7 +281,7 @@ fn run_steps(plan: &Plan, set_up: SetUp<'_>) -> i32 {
 
 /// Runs the step that owns the terminal; gives its exit code.
 fn hand_over(step: &Step) -> i32 {
-    match start(step, true, None) {
+    match start(step, true, None, None) {
         Ok(child) => watch::wait_unwatched(child).exit_status().unwrap_or(2),
         Err(e) => {
             let _ = writeln!(std::io::stderr(), "{} could not be run: {e:#}", step.label);
@@ -282,12 +290,13 @@ fn hand_over(step: &Step) -> i32 {
     }
 }
 
-fn start(step: &Step, owns_terminal: bool, line: Option<Arc<Line>>) -> Result<Pid> {
-    let [program, arguments @ ..] = step.command.as_slice() else { bail!("it has no program") };
+fn start(step: &Step, owns_terminal: bool, prints: Option<OwnedFd>, line: Option<Arc<Line>>) -> Result<Pid> {
+    let program = step.command.first().context("it has no program")?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(step.environment.iter().cloned());
+    let image = Image::of(step)?;
     let root = if step.in_tools { mounts::TOOLS } else { mounts::ROOT };
-    // SAFETY: setsid(2), chroot(2) and chdir(2) may be called between fork and exec.
+    // SAFETY: setsid(2), chroot(2), chdir(2) and execve(2) may be called between fork and exec, and this process has one
+    // thread.
     unsafe {
         command.pre_exec(move || {
             // Without a controlling terminal nobody types on the user's.
@@ -296,10 +305,14 @@ fn start(step: &Step, owns_terminal: bool, line: Option<Arc<Line>>) -> Result<Pi
             }
             rustix::process::chroot(root)?;
             rustix::process::chdir("/")?;
-            line.as_ref().map_or(Ok(()), |line| line.listen())
+            line.as_ref().map_or(Ok(()), |line| line.listen())?;
+            // `Command` would bring the environment in alphabetical order.
+            Err(image.execute())
         });
     }
-    if !owns_terminal {
+    if let Some(prints) = prints {
+        command.stdout(Stdio::from(prints.try_clone()?)).stderr(Stdio::from(prints));
+    } else if !owns_terminal {
         // Both streams to the log; the sandbox's own standard output is for events.
         let log = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), 3)?;
         command.stdout(Stdio::from(log));
@@ -316,6 +329,32 @@ fn start(step: &Step, owns_terminal: bool, line: Option<Arc<Line>>) -> Result<Pi
         Input::Inherit => drop(command.stdin(Stdio::inherit())),
     }
     Pid::from_raw(command.spawn()?.id().cast_signed()).context("a process id")
+}
+
+/// What execve(2) is given.
+struct Image {
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+impl Image {
+    fn of(step: &Step) -> Result<Self> {
+        let text = |text: String| CString::new(text).context("a text of it has a null byte");
+        let arguments = step.command.iter().cloned().map(text).collect::<Result<_>>()?;
+        let variables = step.environment.iter().map(|(name, value)| text(format!("{name}={value}")));
+        Ok(Self { arguments, environment: variables.collect::<Result<_>>()? })
+    }
+
+    /// Becomes the program; gives why it did not.
+    fn execute(&self) -> std::io::Error {
+        let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
+            texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+        };
+        let (arguments, environment) = (pointers(&self.arguments), pointers(&self.environment));
+        // SAFETY: both lists end with null, and their texts live until the call is over.
+        unsafe { libc::execve(arguments[0], arguments.as_ptr(), environment.as_ptr()) };
+        std::io::Error::last_os_error()
+    }
 }
 
 fn report(event: &Event) {

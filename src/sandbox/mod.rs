@@ -62,8 +62,11 @@ pub struct Plan {
     pub binds: Vec<Bind>,
     /// Files that exist only while steps run.
     pub temporary_files: Vec<TemporaryFile>,
-    /// What runs, in order; the first failure ends the plan.
+    /// What runs, in order; the first failure ends the plan unless it goes on.
     pub steps: Vec<Step>,
+    /// Whether the steps after one that failed run, too, and the plan ends well in any case. The observer is told what each
+    /// prints.
+    pub goes_on: bool,
     /// Whether the last step owns the terminal.
     pub interactive: bool,
     /// The descriptor by which process 1 tells who observes the steps, when somebody does.
@@ -138,7 +141,7 @@ pub struct Step {
     pub label: String,
     /// Program (absolute) and arguments.
     pub command: Vec<String>,
-    /// The whole environment.
+    /// The whole environment, in the order in which the program finds it.
     pub environment: Vec<(String, String)>,
     /// What it reads from standard input.
     pub input: Input,
@@ -248,6 +251,7 @@ pub fn try_to_run(file: &Path, work: &Path, architecture: &Architecture) -> Resu
         binds: Vec::new(),
         temporary_files: Vec::new(),
         steps: Vec::new(),
+        goes_on: false,
         interactive: false,
         observer: None,
         limits: Limits::default(),
@@ -326,9 +330,7 @@ fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
     let mut tail = String::new();
     let mut line = Vec::new();
     while matches!(reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(n) if n > 0) {
-        // What programs print goes to terminals, which obey control characters.
-        let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
-        let text: String = String::from_utf8_lossy(&line).chars().filter(plain).collect();
+        let text = plain(&line);
         on_line(text.trim_end());
         tail.push_str(&text);
         if tail.len() > 2 * OUTPUT_TAIL {
@@ -338,6 +340,12 @@ fn read_output(output: impl Read, on_line: &mut dyn FnMut(&str)) -> String {
         line.clear();
     }
     tail
+}
+
+/// What a program printed, without the control characters that terminals obey.
+fn plain(bytes: &[u8]) -> String {
+    let is_plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    String::from_utf8_lossy(bytes).chars().filter(is_plain).collect()
 }
 
 /// `MemAvailable` of `/proc/meminfo`, `proc_meminfo(5)`, in bytes.

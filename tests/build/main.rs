@@ -5,6 +5,7 @@
 //! are made anew by each, so that the tests hold when the archive moves on.
 
 mod again;
+mod ahead;
 mod boot;
 mod diff;
 mod fixture;

@@ -40,6 +40,20 @@ pub(super) struct Record {
     pub links: BTreeMap<String, String>,
 }
 
+/// A run of a script by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Run {
+    /// The digest of how it was called.
+    pub call: [u8; 32],
+    pub conditions: Vec<Condition>,
+    /// As in [`Record`].
+    pub asked: Vec<(Asked, [u8; 32])>,
+    /// As in [`Record`].
+    pub changes: Vec<(String, Entry)>,
+    /// As in [`Record`].
+    pub links: BTreeMap<String, String>,
+}
+
 /// The ref of what is kept under a key.
 pub(super) fn ref_name(key: Sha256) -> String {
     store::cache_ref(STAGE, key)
@@ -71,8 +85,27 @@ impl Library {
         Ok(Some(postcard::from_bytes(records)?))
     }
 
+    /// The conditions of a run; none for one that the library does not have.
+    pub fn conditions_of(&self, record: &Record) -> impl Iterator<Item = Option<&Condition>> {
+        record.conditions.iter().map(|number| self.conditions.get(*number as usize))
+    }
+
+    /// A run, which has all its conditions here.
+    pub fn run(&self, record: &Record) -> Run {
+        let Record { call, asked, changes, links, .. } = record.clone();
+        let conditions = self.conditions_of(record).flatten().cloned().collect();
+        Run { call, conditions, asked, changes, links }
+    }
+
+    /// Keeps a run.
+    pub fn keep(&mut self, run: &Run) {
+        let Run { call, conditions, asked, changes, links } = run.clone();
+        let conditions = conditions.into_iter().map(|condition| self.number(condition)).collect();
+        self.records.push(Record { call, conditions, asked, changes, links });
+    }
+
     /// The number of a condition.
-    pub fn number(&mut self, condition: Condition) -> u32 {
+    fn number(&mut self, condition: Condition) -> u32 {
         let next = self.conditions.len() as u32;
         let number = *self.numbers.entry(condition.clone()).or_insert(next);
         if number == next {

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2};
 
 use crate::digest::{Hasher, Sha256};
-use crate::package::{Asked, Ledger};
+use crate::package::Asked;
 use crate::sandbox::Need;
 use crate::store::{self, Attributes, Directory, Entry, Inode, Node, ObjectReader, ObjectWriter, Tree, split};
 
 use super::agree;
 use super::books::{Books, object};
+use super::witness::Ground;
 
 /// Folders that are empty when scripts begin, whatever the tree has there: the sandbox mounts something on them.
 const MOUNTED: &[&str] = &["run", "tmp", "dev"];
@@ -21,6 +22,9 @@ const MOUNTED: &[&str] = &["run", "tmp", "dev"];
 /// The bits of a mode that tell the type, and those of a folder (stat(2)).
 const TYPE: u32 = 0o170_000;
 const FOLDER: u32 = 0o040_000;
+
+/// The bit of a folder's mode that lets all pass (stat(2)).
+const PASSABLE: u32 = 0o001;
 
 /// A root in the making.
 pub(super) struct State<'a> {
@@ -43,28 +47,21 @@ pub(super) struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    /// The state of an open root that is `base`, but for the files at the paths `new`.
-    pub fn new<'n>(
-        (base, nodes): (&'a Directory, BTreeMap<String, Node>),
-        writer: &'a ObjectWriter,
-        reader: &'a ObjectReader,
-        root: OwnedFd,
-        new: impl Iterator<Item = &'n Path>,
-        ledger: Option<Ledger>,
-    ) -> Self {
+    /// The state of an open root in which nothing has run.
+    pub fn new(ground: &Ground<'a>, root: OwnedFd) -> Self {
         let mut state = Self {
-            base,
-            nodes,
-            writer,
-            reader,
+            base: ground.base,
+            nodes: ground.nodes.clone(),
+            writer: ground.writer,
+            reader: ground.reader,
             root,
             changed: HashMap::new(),
             names: HashMap::new(),
             attributes: HashMap::new(),
             temporary: HashSet::new(),
-            books: ledger.map(Books::new),
+            books: ground.ledger.map(Books::new),
         };
-        for path in new.filter_map(|path| path.strip_prefix("/").ok()?.to_str()) {
+        for path in ground.temporary.iter().filter_map(|path| path.strip_prefix("/").ok()?.to_str()) {
             state.distrust(path);
             state.temporary.insert(path.to_owned());
         }
@@ -189,10 +186,13 @@ impl<'a> State<'a> {
         let mut hasher = Hasher::default();
         match &entry {
             Entry::Absent => return Ok(nothing()),
+            Entry::Directory(attributes) if need == Need::Passage && attributes.mode & PASSABLE != 0 => {
+                return Ok(nothing());
+            }
             Entry::Leaf(leaf) => {
                 hasher.update(b"leaf");
                 match need {
-                    Need::Kind => {}
+                    Need::Passage | Need::Kind => {}
                     Need::Attributes => hasher.update(self.attributes_of(*leaf)?.0.as_bytes()),
                     Need::Content | Need::Entries => hasher.update(leaf.as_bytes()),
                 }

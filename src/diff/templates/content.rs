@@ -195,6 +195,7 @@ fn look_inside(store: &Store, program: &Program, files: [&PathBuf; 2], name: &st
         temporary_files: Vec::new(),
         tools: None,
         steps: vec![Step { label: "diffoscope".to_owned(), command, environment, input: Input::Null, in_tools: false }],
+        goes_on: false,
         interactive: false,
         observer: None,
         limits: Limits { script_time: Some(TIME), ..Limits::default() },

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use super::control::Stanza;
 use super::database;
 use super::failure;
+use super::foresee::Foresight;
 use super::ledger::LEDGER;
 use super::plan::{self, Call, Order};
 use super::preinst::preinst;
@@ -16,12 +17,12 @@ use super::triggers;
 use crate::error::Hint;
 use crate::package::order::dependencies_first;
 use crate::package::{
-    Act, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner, ReadControl, ReadFile,
-    Residue, Round, Script, Sharing, Told, Unpacked,
+    Act, DatabaseFile, Diversion, Foreseen, Installation, Ledger, MemberKind, Part, Planned, Planner, ReadControl,
+    ReadFile, Residue, Round, Script, Sharing, Told, Unpacked,
 };
 
 /// See [`crate::package::Format::control_files`].
-pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "preinst", "triggers"];
+pub const CONTROL_FILES: &[&str] = &["control", "conffiles", "preinst", "postinst", "triggers"];
 
 /// The control files that are run when a package is installed.
 const SCRIPTS: [&str; 3] = ["config", "preinst", "postinst"];
@@ -52,7 +53,7 @@ fn usr_links(architecture: &str) -> &'static [&'static str] {
 }
 
 /// The program that runs maintainer scripts.
-const DPKG: &str = "/usr/bin/dpkg";
+pub(super) const DPKG: &str = "/usr/bin/dpkg";
 
 /// A set of Debian packages to install together.
 #[derive(Debug)]
@@ -77,6 +78,11 @@ impl Deb {
 
     fn find(&self, name: &str) -> Option<&Unpacked> {
         self.packages.iter().find(|package| package.name == name)
+    }
+
+    /// The version of the dpkg that runs the scripts.
+    fn running(&self) -> Option<&str> {
+        Some(control(self.find("dpkg")?).get("Version").unwrap_or_default())
     }
 
     /// Where nothing tells apt's order: what the essential packages need before the rest, dependencies first.
@@ -104,6 +110,7 @@ impl Deb {
             let command = std::iter::once("/usr/bin/apt-get").chain(arguments.iter().copied()).map(str::to_owned);
             scripts.push(script(&format!("apt-get {}", arguments[0]), command.collect()));
         }
+        scripts.iter_mut().for_each(|script| script.shares.push("apt"));
         scripts
     }
 }
@@ -226,11 +233,10 @@ impl Installation for Deb {
         if self.packages.is_empty() {
             return Ok(Vec::new());
         }
-        let dpkg = self
-            .find("dpkg")
+        let running = self
+            .running()
             .context("the lock has no dpkg, without which its packages cannot be configured")
             .hint(|| "add dpkg to `packages:`, or take another `base:`, and update the lock")?;
-        let running = control(dpkg).get("Version").unwrap_or_default();
         let order =
             planned.map_or_else(|| Ok(self.own_order()), |planned| plan::read(&self.packages, &planned.printed))?;
         let mut rounds = Rounds { packages: &self.packages, running, ..Rounds::default() };
@@ -312,6 +318,11 @@ impl Installation for Deb {
 
     fn script_runner(&self) -> Option<&'static str> {
         Some(DPKG)
+    }
+
+    fn foresee(&self, rounds: &[Round]) -> Vec<Vec<Vec<Foreseen>>> {
+        let mut foresight = Foresight::new(&self.packages, &self.conffiles, self.running().unwrap_or_default());
+        rounds.iter().map(|round| foresight.of_round(round)).collect()
     }
 
     fn ledger(&self) -> Option<Ledger> {

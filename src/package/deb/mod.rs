@@ -5,6 +5,7 @@ pub mod changelog;
 pub mod control;
 mod database;
 mod failure;
+mod foresee;
 pub mod install;
 mod keystore;
 mod ledger;

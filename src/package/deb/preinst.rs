@@ -1,7 +1,6 @@
 //! How a preinst script is called where its package was unpacked without dpkg.
 
-use std::collections::BTreeMap;
-
+use super::foresee::{FORCED_ALWAYS, shares, variables};
 use super::install::{control, database_name, environment};
 use crate::package::{Script, Unpacked};
 
@@ -40,23 +39,13 @@ exit $code
 /// The `preinst install` call as dpkg makes it (Policy 6.5; the variables are those of dpkg(1)).
 pub(super) fn preinst(package: &Unpacked, running: &str) -> Option<Script> {
     package.control.get("preinst")?;
-    let variables = BTreeMap::from([
-        ("DPKG_MAINTSCRIPT_PACKAGE", package.name.as_str()),
-        ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
-        ("DPKG_MAINTSCRIPT_ARCH", &package.architecture),
-        ("DPKG_MAINTSCRIPT_NAME", "preinst"),
-        ("DPKG_MAINTSCRIPT_DEBUG", "0"),
-        ("DPKG_RUNNING_VERSION", running),
-        ("DPKG_ADMINDIR", "/var/lib/dpkg"),
-        ("DPKG_FORCE", "security-mac,downgrade"),
-        ("DPKG_ROOT", ""),
-    ]);
     Some(Script {
         label: format!("the preinst script of {}", package.name),
         command: ["/bin/sh", "-c", PREINST, &database_name(package), control(package).as_str()]
             .map(str::to_owned)
             .to_vec(),
-        environment: environment().chain(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
+        environment: environment().chain(variables(package, "preinst", running, FORCED_ALWAYS)).collect(),
+        shares: shares(package.text("preinst")),
         ..Script::default()
     })
 }

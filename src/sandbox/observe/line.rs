@@ -27,15 +27,20 @@ pub(super) enum Message {
     Run = b'x',
     /// It needs not run; and the answer to [`Self::End`].
     Done = b'd',
+    /// A step of a plan that goes on is started: what it prints can be read there.
+    Prints = b'p',
     /// From the step's own process: what its calls are told to, where the kernel can.
     Listen = b'l',
     /// The step is over, and all its processes; answered.
     End = b'e',
+    /// The same, and it failed; answered.
+    Failed = b'f',
 }
 
 impl Message {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Root, Self::Begin, Self::Run, Self::Done, Self::Listen, Self::End].into_iter().find(|m| *m as u8 == byte)
+        let all = [Self::Root, Self::Begin, Self::Run, Self::Done, Self::Prints, Self::Listen, Self::End, Self::Failed];
+        all.into_iter().find(|m| *m as u8 == byte)
     }
 }
 
@@ -98,6 +103,18 @@ impl Line {
     /// After a step.
     pub fn end(&self) -> Result<()> {
         self.ask(Message::End).map(drop)
+    }
+
+    /// After a step that failed, where the plan goes on.
+    pub fn fail(&self) -> Result<()> {
+        self.ask(Message::Failed).map(drop)
+    }
+
+    /// A pipe for what a step prints, of which who observes has the other end.
+    pub fn pipe(&self) -> Result<OwnedFd> {
+        let (reads, writes) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        send(self.end.as_fd(), Message::Prints, Some(reads.as_fd())).context("nobody observes the sandbox")?;
+        Ok(writes)
     }
 
     fn ask(&self, message: Message) -> Result<Message> {

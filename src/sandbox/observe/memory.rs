@@ -69,9 +69,8 @@ impl Memory<'_> {
     pub fn call(&self, arguments: &[u64; 6]) -> Option<Call> {
         let path = String::from_utf8(self.text(arguments[0])?).ok()?;
         let given = self.texts(arguments[1])?;
-        let mut environment = self.texts(arguments[2])?;
-        environment.sort();
-        Some(Call { arguments: [path].into_iter().chain(given).collect(), environment, input: Vec::new() })
+        let environment = self.texts(arguments[2])?;
+        Some(Call { arguments: [path].into_iter().chain(given).collect(), environment, input: Vec::new() }.sorted())
     }
 
     /// Puts another text in the place of one that is at least as long.

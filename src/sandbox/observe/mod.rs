@@ -10,6 +10,8 @@ mod listener;
 mod memory;
 mod names;
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -43,6 +45,13 @@ pub trait Observer: Send {
 
     /// The script is over.
     fn end(&mut self);
+
+    /// The script is over, and it failed, in a plan that goes on.
+    fn fail(&mut self);
+
+    /// What the script that is over printed, ahead of [`Self::end`] and in a plan that goes on; none when that is too much to
+    /// keep.
+    fn printed(&mut self, text: Option<String>);
 }
 
 /// How a script is called.
@@ -59,6 +68,8 @@ pub struct Call {
 /// How much of what is at a path has a part in what a script does, from little to all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Need {
+    /// Whether anything but a folder that all may pass bars the way to what is not there.
+    Passage,
     /// Whether it is a file, a folder, something else, or nothing.
     Kind,
     /// Owner, mode, and extended attributes.
@@ -110,14 +121,19 @@ pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer
     let mut observation =
         Observation { plan, observer, names: Names::new(root.try_clone()?), root, at: At::default(), begun: 0 };
     let mut listener: Option<OwnedFd> = None;
+    let mut printer: Option<Printer> = None;
     loop {
         let flags = PollFlags::IN;
-        let mut polled: Vec<_> = listener.iter().chain([socket]).map(|fd| PollFd::new(fd, flags)).collect();
+        let prints = printer.as_ref().filter(|printer| printer.is_open).map(|printer| &printer.file);
+        let prints = prints.map(AsFd::as_fd);
+        let polled = listener.iter().map(AsFd::as_fd).chain([socket.as_fd()]).chain(prints);
+        let mut polled: Vec<_> = polled.map(|fd| PollFd::from_borrowed_fd(fd, flags)).collect();
         match poll(&mut polled, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e).context("cannot wait for the sandbox"),
         }
         let ready: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
+        let was_listening = listener.is_some();
         if let Some(open) = &listener {
             if ready[0].contains(flags) {
                 observation.attend(open)?;
@@ -127,7 +143,13 @@ pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer
                 listener = None;
             }
         }
-        if ready.last().is_none_or(PollFlags::is_empty) {
+        let at = usize::from(was_listening);
+        if ready.get(at + 1).is_some_and(|flags| !flags.is_empty())
+            && let Some(printer) = &mut printer
+        {
+            printer.read_once()?;
+        }
+        if ready[at].is_empty() {
             continue;
         }
         match line::receive(socket)? {
@@ -144,11 +166,57 @@ pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer
                 }
                 listener = offered;
             }
+            (Some(Message::Prints), file) => printer = file.map(Printer::new),
+            (Some(Message::Failed), _) => {
+                printer = None;
+                if std::mem::take(&mut observation.at.script) {
+                    observation.observer.fail();
+                }
+                line::send(socket.as_fd(), Message::Done, None)?;
+            }
             (Some(_), _) => {
+                if let Some(printer) = printer.take() {
+                    observation.observer.printed(printer.finish()?);
+                }
                 observation.end_script();
                 line::send(socket.as_fd(), Message::Done, None)?;
             }
         }
+    }
+}
+
+/// What a step prints.
+struct Printer {
+    file: File,
+    is_open: bool,
+    text: Vec<u8>,
+}
+
+/// The most bytes of what a step prints that are kept.
+const MOST_PRINTED: usize = 1 << 20;
+
+impl Printer {
+    fn new(file: OwnedFd) -> Self {
+        Self { file: file.into(), is_open: true, text: Vec::new() }
+    }
+
+    /// Reads what is there: what is too much is read as well, since the step waits.
+    fn read_once(&mut self) -> Result<()> {
+        let mut buffer = [0; 4096];
+        let count = self.file.read(&mut buffer).context("cannot read what a step prints")?;
+        self.is_open = count > 0;
+        if self.text.len() <= MOST_PRINTED {
+            self.text.extend(&buffer[..count]);
+        }
+        Ok(())
+    }
+
+    /// All of it, when all processes of the step have ended.
+    fn finish(mut self) -> Result<Option<String>> {
+        while self.is_open {
+            self.read_once()?;
+        }
+        Ok((self.text.len() <= MOST_PRINTED).then(|| super::plain(&self.text)))
     }
 }
 
@@ -359,13 +427,27 @@ fn need(deed: Deed) -> Need {
 const NOTHING: &str = "/bin/true";
 
 impl Call {
-    fn of(step: &Step) -> Self {
+    /// How a step is called.
+    pub fn of(step: &Step) -> Self {
         let environment = step.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let input = match &step.input {
             Input::Bytes(bytes) => bytes.clone(),
             Input::Null | Input::Inherit => Vec::new(),
         };
         Self { arguments: step.command.clone(), environment, input }
+    }
+
+    /// How the program that runs scripts calls what a step runs: its name is told apart from the file.
+    pub fn by_runner(step: &Step) -> Self {
+        let Self { arguments, environment, input } = Self::of(step);
+        let file = arguments.first().cloned();
+        Self { arguments: file.into_iter().chain(arguments).collect(), environment, input }.sorted()
+    }
+
+    /// With the environment in alphabetical order.
+    fn sorted(mut self) -> Self {
+        self.environment.sort();
+        self
     }
 }
 

@@ -1,0 +1,285 @@
+//! Scripts that run ahead of their turn, each in one of several further roots, while the one in whose turn it is runs in its own.
+//!
+//! What a script does there stands in for it when its turn comes, if all that it looked at is as it was by then: whether one
+//! was well chosen decides about time alone. The roots follow each other: before a script runs in one of them, it is given
+//! what was seen of those that ran elsewhere meanwhile.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+
+use crate::sandbox::{Call, Observer, Touch};
+
+use super::super::rounds::Coming;
+use super::digest;
+use super::library::Run;
+use super::witness::{Ground, Witness};
+
+/// What is known of the scripts of a round that may run ahead of their turn.
+pub(in crate::assemble) struct Board {
+    /// In the order in which they will be called.
+    scripts: Vec<Coming>,
+    /// By the digests of their calls.
+    numbers: HashMap<[u8; 32], usize>,
+    progress: Mutex<Progress>,
+    news: Condvar,
+}
+
+struct Progress {
+    stages: Vec<Stage>,
+    /// Runs in the order in which they ended, and in which of the roots ahead; none for the one where scripts have their turn.
+    told: Vec<(Option<usize>, Arc<Run>)>,
+    closed: bool,
+}
+
+/// How far a script is.
+enum Stage {
+    Waits,
+    /// It runs ahead.
+    Runs,
+    /// It ran ahead.
+    Ran(Ran),
+    /// Its turn has come, or what it does ahead cannot be told.
+    Over,
+}
+
+/// What a script did ahead of its turn.
+#[derive(Clone)]
+pub(super) struct Ran {
+    pub run: Arc<Run>,
+    pub printed: String,
+}
+
+impl Board {
+    /// Of scripts in the order in which they will be called.
+    pub fn new(scripts: Vec<Coming>) -> Self {
+        let numbers = scripts.iter().enumerate().map(|(number, script)| (digest(&script.call), number)).collect();
+        let stages = scripts.iter().map(|_| Stage::Waits).collect();
+        let progress = Mutex::new(Progress { stages, told: Vec::new(), closed: false });
+        Self { scripts, numbers, progress, news: Condvar::new() }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Each change is whole by itself.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no script runs ahead of its turn.
+    pub(super) fn is_closed(&self) -> bool {
+        self.scripts.is_empty() || self.progress().closed
+    }
+
+    /// No script begins ahead of its turn any more.
+    pub fn close(&self) {
+        self.progress().closed = true;
+    }
+
+    /// The turn of a script has come: what it did ahead, if it ran or runs there.
+    pub(super) fn take_turn(&self, call: [u8; 32]) -> Option<Ran> {
+        let number = *self.numbers.get(&call)?;
+        let mut progress = self.progress();
+        while matches!(progress.stages[number], Stage::Runs) {
+            progress = self.news.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+        match std::mem::replace(&mut progress.stages[number], Stage::Over) {
+            Stage::Ran(ran) => Some(ran),
+            Stage::Waits | Stage::Runs | Stage::Over => None,
+        }
+    }
+
+    /// A script ran, and where.
+    pub(super) fn tell(&self, place: Option<usize>, run: Arc<Run>) {
+        self.progress().told.push((place, run));
+    }
+
+    /// A script is to run ahead, if nothing else became of it: what ended after the first `heard` runs.
+    fn start(&self, number: usize, heard: usize) -> Option<Vec<(Option<usize>, Arc<Run>)>> {
+        let mut progress = self.progress();
+        if progress.closed || !matches!(progress.stages[number], Stage::Waits) {
+            return None;
+        }
+        let shares = &self.scripts[number].shares;
+        let is_before = |(stage, script): (&Stage, &Coming)| {
+            matches!(stage, Stage::Waits | Stage::Runs) && script.shares.iter().any(|name| shares.contains(name))
+        };
+        if progress.stages.iter().zip(&self.scripts).take(number).any(is_before) {
+            return None;
+        }
+        progress.stages[number] = Stage::Runs;
+        Some(progress.told[heard..].to_vec())
+    }
+
+    /// A script that ran ahead is over.
+    fn settle(&self, place: usize, number: usize, ran: Option<Ran>) {
+        let mut progress = self.progress();
+        progress.stages[number] = match ran {
+            Some(ran) => {
+                progress.told.push((Some(place), ran.run.clone()));
+                Stage::Ran(ran)
+            }
+            None => Stage::Over,
+        };
+        self.news.notify_all();
+    }
+}
+
+/// Observes the scripts of one of the roots in which they run ahead: the board's, one after the other.
+pub(in crate::assemble) struct Scout<'a> {
+    board: &'a Board,
+    place: usize,
+    witness: Witness<'a>,
+    /// How many scripts were to begin, and up to which one files were renamed.
+    begun: usize,
+    renamed: usize,
+    /// How many runs this root was given.
+    heard: usize,
+    /// The script that runs.
+    at: Option<usize>,
+    /// What the script that is over printed.
+    printed: Option<String>,
+}
+
+impl<'a> Scout<'a> {
+    /// Of the root with this number.
+    pub fn new(board: &'a Board, place: usize, ground: Ground<'a>) -> Self {
+        Self { board, place, witness: Witness::new(ground), begun: 0, renamed: 0, heard: 0, at: None, printed: None }
+    }
+
+    /// Makes the root what it was made elsewhere, and what precedes the script.
+    fn follow(&mut self, number: usize, told: &[(Option<usize>, Arc<Run>)]) -> Result<()> {
+        self.heard += told.len();
+        for (_, run) in told.iter().filter(|(place, _)| *place != Some(self.place)) {
+            self.witness.redo(run)?;
+        }
+        for script in &self.board.scripts[self.renamed..=number] {
+            for (from, to) in &script.renames {
+                self.witness.rename(from, to)?;
+            }
+        }
+        self.renamed = number + 1;
+        Ok(())
+    }
+}
+
+impl Observer for Scout<'_> {
+    fn enter(&mut self, root: OwnedFd) -> Result<()> {
+        self.witness.enter(root)
+    }
+
+    fn begin(&mut self, _: &Call) -> bool {
+        let number = self.begun;
+        self.begun += 1;
+        if self.witness.lost {
+            return true;
+        }
+        let Some(told) = self.board.start(number, self.heard) else { return true };
+        self.at = Some(number);
+        if self.follow(number, &told).is_err() {
+            self.witness.lost = true;
+            self.fail();
+            return true;
+        }
+        self.witness.begin(digest(&self.board.scripts[number].call));
+        false
+    }
+
+    fn stand_in(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn touch(&mut self, touch: &Touch) {
+        self.witness.touch(touch);
+    }
+
+    fn lose(&mut self) {
+        self.witness.lost = true;
+    }
+
+    fn end(&mut self) {
+        let run = self.witness.finish().filter(|(_, is_whole)| *is_whole);
+        let printed = self.printed.take();
+        let ran = run.and_then(|(run, _)| Some(Ran { run: Arc::new(run), printed: printed? }));
+        if let Some(number) = self.at.take() {
+            self.board.settle(self.place, number, ran);
+        }
+    }
+
+    fn printed(&mut self, text: Option<String>) {
+        self.printed = text;
+    }
+
+    fn fail(&mut self) {
+        // What it did to this root is seen, and is nothing that the script does in its turn.
+        let _ = self.witness.finish();
+        if let Some(number) = self.at.take() {
+            self.board.settle(self.place, number, None);
+        }
+    }
+}
+
+impl Drop for Scout<'_> {
+    fn drop(&mut self) {
+        self.fail();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::{Input, Step};
+
+    fn script(name: &str, shares: &[&'static str]) -> Coming {
+        let (command, environment, renames) = (vec![name.to_owned()], Vec::new(), Vec::new());
+        let step = Step { label: String::new(), command, environment, input: Input::Null, in_tools: false };
+        Coming { call: Call::of(&step), step, renames, shares: shares.to_vec() }
+    }
+
+    fn ran() -> Ran {
+        Ran { run: Arc::new(Run::default()), printed: String::new() }
+    }
+
+    #[test]
+    fn each_script_begins_once() {
+        let scripts = || vec![script("/a", &[]), script("/b", &[])];
+        let call = |number: usize| digest(&scripts()[number].call);
+        let board = Board::new(scripts());
+        assert!(board.start(0, 0).is_some());
+        assert!(board.start(0, 0).is_none(), "it runs");
+        assert!(board.take_turn(call(1)).is_none(), "it did not run ahead");
+        assert!(board.start(1, 0).is_none(), "its turn has come");
+        board.settle(0, 0, Some(ran()));
+        assert!(board.take_turn(call(0)).is_some());
+        assert!(board.take_turn(call(0)).is_none(), "it has had its turn");
+        assert!(board.take_turn([0; 32]).is_none(), "an unknown one");
+    }
+
+    #[test]
+    fn scripts_that_share_files_follow_each_other() {
+        let board = Board::new(vec![script("/a", &["x"]), script("/b", &["y", "x"]), script("/c", &["z"])]);
+        assert!(board.start(1, 0).is_none(), "the first one waits");
+        assert!(board.start(0, 0).is_some());
+        assert!(board.start(1, 0).is_none(), "the first one runs");
+        assert!(board.start(2, 0).is_some());
+        board.settle(0, 0, Some(ran()));
+        assert_eq!(board.start(1, 0).map(|told| told.len()), Some(1), "it is told of the first one");
+        board.close();
+        assert!(board.is_closed());
+    }
+
+    #[test]
+    fn a_turn_waits_for_the_script_that_runs_ahead() {
+        let board = Board::new(vec![script("/a", &[])]);
+        assert!(board.start(0, 0).is_some());
+        let call = digest(&board.scripts[0].call);
+        let taken = std::thread::scope(|scope| {
+            let taking = scope.spawn(|| board.take_turn(call));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(!taking.is_finished());
+            board.settle(0, 0, None);
+            taking.join().unwrap()
+        });
+        assert!(taken.is_none(), "it failed ahead");
+    }
+}

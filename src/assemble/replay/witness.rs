@@ -1,0 +1,321 @@
+//! Watching scripts in one root: what each needs to be as it is, and what it changes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::digest::Sha256;
+use crate::package::{Asked, Ledger, Residue, Treatment};
+use crate::sandbox::{Need, Touch};
+use crate::store::{Directory, Entry, Inode, Node, ObjectReader, ObjectWriter, Tree, split};
+
+use super::super::normalise;
+use super::library::{Condition, Run};
+use super::state::State;
+
+/// The root of a round as it is before scripts run in it.
+#[derive(Clone)]
+pub(in crate::assemble) struct Ground<'a> {
+    pub writer: &'a ObjectWriter,
+    pub reader: &'a ObjectReader,
+    /// Files, links and folders.
+    pub base: &'a Directory,
+    /// Devices and pipes.
+    pub nodes: BTreeMap<String, Node>,
+    /// Files that exist only while scripts run.
+    pub temporary: Vec<PathBuf>,
+    pub residue: &'static [Residue],
+    pub ledger: Option<Ledger>,
+}
+
+/// Knows what is where in a root while scripts run in it.
+pub(super) struct Witness<'a> {
+    ground: Ground<'a>,
+    /// None before the root is entered.
+    state: Option<State<'a>>,
+    /// Whether it is not known any more what is where.
+    pub lost: bool,
+    at: Option<Running>,
+}
+
+/// A script that runs.
+struct Running {
+    call: [u8; 32],
+    conditions: BTreeMap<String, (Need, Sha256)>,
+    /// What it asked the package database for, and what that said.
+    asked: BTreeMap<Asked, Sha256>,
+    changes: BTreeSet<String>,
+    /// Whether it did something that cannot be told in full.
+    unfit: bool,
+}
+
+impl Running {
+    /// What of the package database is asked for by one who reads it; none when that is no part of it, or one that the script
+    /// itself wrote to.
+    fn asks(&self, ledger: Ledger, touch: &Touch) -> Option<Vec<Asked>> {
+        if touch.changes || !ledger.has(&touch.path) || self.changes.iter().any(|path| ledger.has(path)) {
+            return None;
+        }
+        let (program, arguments) = touch.process.program()?;
+        (ledger.asked)(&program, &arguments)
+    }
+}
+
+impl<'a> Witness<'a> {
+    pub fn new(ground: Ground<'a>) -> Self {
+        Self { ground, state: None, lost: false, at: None }
+    }
+
+    /// The root is there, open.
+    pub fn enter(&mut self, root: OwnedFd) -> Result<()> {
+        self.state = Some(State::new(&self.ground, root));
+        Ok(())
+    }
+
+    /// A script runs that was called so.
+    pub fn begin(&mut self, call: [u8; 32]) {
+        let (conditions, asked, changes) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        self.at = Some(Running { call, conditions, asked, changes, unfit: false });
+    }
+
+    /// The script does not run.
+    pub fn pass_over(&mut self) {
+        self.at = None;
+    }
+
+    /// Whether a script runs.
+    pub fn sees_a_script(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// Something is done with a path.
+    pub fn touch(&mut self, touch: &Touch) {
+        if !self.lost && self.note(touch).is_err() {
+            self.lost = true;
+        }
+    }
+
+    fn note(&mut self, touch: &Touch) -> Result<()> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let Some(running) = &mut self.at else {
+            // The program that runs scripts keeps its books.
+            if touch.moves && state.is_folder(&touch.path)? {
+                self.lost = true;
+            }
+            state.distrust(&touch.path);
+            return Ok(());
+        };
+        if let Some(ledger) = self.ground.ledger
+            && let Some(asked) = running.asks(ledger, touch)
+        {
+            for part in asked.into_iter().filter(|part| !running.asked.contains_key(part)).collect::<Vec<_>>() {
+                let said = state.said(&part)?;
+                running.asked.insert(part, said);
+            }
+            return self.require(ledger.file, Need::Kind, false);
+        }
+        let known = running.conditions.get(&touch.path).map(|(need, _)| *need);
+        let own = running.changes.contains(&touch.path);
+        if known.is_none_or(|known| known < touch.need) && !own {
+            let need = if is_volatile(self.ground.residue, &touch.path) { Need::Kind } else { touch.need };
+            self.require(&touch.path, need, !touch.changes)?;
+        }
+        let (Some(state), Some(running)) = (&mut self.state, &mut self.at) else { return Ok(()) };
+        if own && touch.need == Need::Entries && known != Some(Need::Entries) {
+            // What was in a folder before the script still is.
+            let identity = state.identity(&touch.path, Need::Entries)?;
+            running.conditions.insert(touch.path.clone(), (Need::Entries, identity));
+        }
+        if touch.changes {
+            // What is in a folder goes with it, untold.
+            if touch.moves && state.is_folder(&touch.path)? {
+                running.unfit = true;
+                self.lost = true;
+            }
+            running.changes.insert(touch.path.clone());
+        }
+        Ok(())
+    }
+
+    /// What the script needs of a path, and of each folder on the way: that it is one and no link to where something might be,
+    /// that those may pass who do, and what it hands down to what is made in it.
+    ///
+    /// Who only looks for what is not there cannot tell a folder without it from no folder.
+    fn require(&mut self, mut path: &str, mut need: Need, looks: bool) -> Result<()> {
+        let (Some(state), Some(running)) = (&mut self.state, &mut self.at) else { return Ok(()) };
+        let mut in_vain = looks;
+        loop {
+            in_vain &= state.entry(path)? == Entry::Absent;
+            let identity = state.identity(path, need)?;
+            running.conditions.insert(path.to_owned(), (need, identity));
+            if path.is_empty() {
+                return Ok(());
+            }
+            path = split(path).0;
+            need = match state.entry(path)? {
+                Entry::Absent if in_vain => Need::Passage,
+                _ if is_volatile(self.ground.residue, path) => Need::Kind,
+                _ => Need::Attributes,
+            };
+            if running.conditions.get(path).is_some_and(|(known, _)| *known >= need) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether all is as a run needed it.
+    pub fn agrees<'c>(
+        &mut self,
+        conditions: impl Iterator<Item = &'c Condition>,
+        asked: &[(Asked, [u8; 32])],
+    ) -> Result<bool> {
+        let Some(state) = &mut self.state else { return Ok(false) };
+        for Condition { path, need, identity } in conditions {
+            if state.identity(path, *need)?.as_bytes() != identity {
+                return Ok(false);
+            }
+        }
+        for (asked, said) in asked {
+            if state.said(asked)?.as_bytes() != said {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes everything be there that a run left.
+    pub fn redo(&mut self, run: &Run) -> Result<()> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let gone = |entry: &Entry| *entry == Entry::Absent;
+        let (absent, present): (Vec<_>, Vec<_>) = run.changes.iter().partition(|(_, entry)| gone(entry));
+        for (path, entry) in absent.into_iter().rev().chain(present) {
+            match run.links.get(path) {
+                Some(first) => state.link(first, path)?,
+                // What is in a folder of residue is no condition.
+                None => state.put(path, entry, is_volatile(self.ground.residue, path))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what is at a path the other name, if something is there.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let entry = state.entry(from)?;
+        if entry != Entry::Absent {
+            state.put(to, &entry, false)?;
+            state.put(from, &Entry::Absent, false)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a path is residue, or below it.
+    pub fn is_volatile(&self, path: &str) -> bool {
+        is_volatile(self.ground.residue, path)
+    }
+
+    /// What is at these paths.
+    pub fn entries<'p>(&mut self, paths: impl Iterator<Item = &'p String>) -> Result<Vec<(String, Entry)>> {
+        let Some(state) = &mut self.state else { return Ok(Vec::new()) };
+        paths.map(|path| Ok((path.clone(), state.entry(path)?))).collect()
+    }
+
+    /// The script that ran is over, if one did: what it did, and whether that can stand in for it elsewhere.
+    pub fn finish(&mut self) -> Option<(Run, bool)> {
+        let running = self.at.take().filter(|_| !self.lost)?;
+        let finished = self.conclude(running);
+        self.lost |= finished.is_err();
+        finished.ok()
+    }
+
+    fn conclude(&mut self, running: Running) -> Result<(Run, bool)> {
+        let Running { call, mut conditions, asked, changes, mut unfit } = running;
+        let state = self.state.as_mut().context("a script runs before its root is there")?;
+        let found: Vec<_> = changes.into_iter().map(|path| Ok((state.read(&path)?, path))).collect::<Result<_>>()?;
+        let links = Links::of(found.iter().map(|((_, inode), path)| (path.as_str(), *inode)));
+        let mut entries = Vec::with_capacity(found.len());
+        for ((entry, inode), path) in found {
+            let before = state.entry(&path)?;
+            let shared = inode.is_some_and(|inode| links.is_partial(inode));
+            if shared && entry != before {
+                // Its other names mean something else now, too, and which they are is not known.
+                unfit = true;
+                self.lost = true;
+            }
+            unfit |= matches!(entry, Entry::Node(_));
+            if entry == before {
+                if entry == Entry::Absent {
+                    continue;
+                }
+                // Perhaps nothing happened to it, so that it has to be just this.
+                let known = conditions.get(&path).map_or(Need::Kind, |(need, _)| *need);
+                if known < Need::Content && !is_volatile(self.ground.residue, &path) {
+                    conditions.insert(path.clone(), (Need::Content, state.identity(&path, Need::Content)?));
+                }
+                // What was so much as opened for writing has no name that was not seen.
+                if shared {
+                    continue;
+                }
+            }
+            entries.push((path, entry));
+        }
+        for (path, entry) in &entries {
+            state.set(path, entry.clone());
+        }
+        let condition = |(path, (need, identity)): (String, (Need, Sha256))| Condition {
+            path,
+            need,
+            identity: *identity.as_bytes(),
+        };
+        let conditions = conditions.into_iter().map(condition).collect();
+        let asked = asked.into_iter().map(|(asked, said)| (asked, *said.as_bytes())).collect();
+        Ok((Run { call, conditions, asked, changes: entries, links: links.further }, !unfit && !self.lost))
+    }
+
+    /// The first path at which a tree that was made of the root is not what was seen to become of it, if there is one;
+    /// unknown when not all was seen.
+    pub fn disagreement(&self, after: &Tree) -> Option<String> {
+        self.state.as_ref().filter(|_| !self.lost).and_then(|state| state.disagreement(after))
+    }
+
+    /// Whether it is known what is where.
+    pub fn sees_all(&self) -> bool {
+        self.state.is_some() && !self.lost
+    }
+}
+
+/// The names of files that have several.
+struct Links {
+    /// The first name, and how many there are.
+    seen: HashMap<(u64, u64), (String, u64)>,
+    /// Each further name, and the first.
+    further: BTreeMap<String, String>,
+}
+
+impl Links {
+    /// Of what is at these paths, in their order.
+    fn of<'a>(paths: impl Iterator<Item = (&'a str, Option<Inode>)>) -> Self {
+        let mut links = Self { seen: HashMap::new(), further: BTreeMap::new() };
+        for (path, inode) in paths.filter_map(|(path, inode)| Some((path, inode.filter(|inode| inode.names > 1)?))) {
+            let (first, count) = links.seen.entry(inode.id).or_insert_with(|| (path.to_owned(), 0));
+            *count += 1;
+            if *count > 1 {
+                links.further.insert(path.to_owned(), first.clone());
+            }
+        }
+        links
+    }
+
+    /// Whether a file has names that are none of these.
+    fn is_partial(&self, inode: Inode) -> bool {
+        inode.names > 1 && self.seen.get(&inode.id).is_none_or(|(_, count)| *count < inode.names)
+    }
+}
+
+/// Whether a path is residue, or below it: what is there is no function of the packages, and goes from the root.
+fn is_volatile(residue: &[Residue], path: &str) -> bool {
+    let goes = |row: &&Residue| !matches!(row.treatment, Treatment::Rewrite(_));
+    residue.iter().filter(goes).any(|row| normalise::is_within(row.path, path))
+}
