@@ -4,6 +4,7 @@
 //! The result is the ref `cache/root/<key>`; the key covers everything that shapes it.
 
 mod accounts;
+mod ahead;
 mod failure;
 mod merge;
 mod normalise;
@@ -36,8 +37,9 @@ use crate::sandbox::{self, Input, Program, Step, StepFailed};
 use crate::store::{self, NewCommit, ObjectWriter, Store, Tree};
 use crate::timing;
 
+use ahead::Ahead;
 use merge::{Books, Merger};
-use replay::{Board, Replay, Scout};
+use replay::Replay;
 use rounds::{Assembly, Prepared, step};
 
 /// Part of every key; to be raised when the same inputs give another tree than before.
@@ -45,10 +47,6 @@ const VERSION: u32 = 6;
 
 /// The stage's name in refs.
 const STAGE: &str = "root";
-
-/// How many scripts there have to be for some to run ahead of their turn, and in how many roots at most.
-const WORTH_AHEAD: usize = 3;
-const MOST_AHEAD: usize = 8;
 
 /// What each script may use. Nothing of it shapes the tree, and so it is in no key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -193,27 +191,15 @@ fn configure(
     for round in rounds {
         let Prepared { plan, scratch } = assembly.prepare(&mut merger, round, rounds)?;
         let coming = if replay.hastens() { assembly.coming(round, rounds) } else { Vec::new() };
-        let roots = most_ahead(coming.len());
-        let steps = coming.iter().map(|script| script.step.clone()).collect::<Vec<_>>();
-        let board = Board::new(coming);
-        let beside = (0..roots).map(|_| assembly.beside(&plan, &merger.tree, steps.clone()));
-        let beside = beside.collect::<Result<Vec<_>>>()?;
+        let ahead = Ahead::new(assembly, &plan, &merger.tree, coming)?;
         let temporary = plan.temporary_files.iter().map(|file| file.path.clone()).collect();
         let nodes = merger.tree.extras.nodes.clone();
         replay.deeds.expect(&plan.steps, &of_manifest);
         let ground = replay.ground(writer, &reader, assembly.layers.shown(), nodes, temporary);
-        let scouts: Vec<_> = (0..roots).map(|place| Scout::new(&board, place, ground.clone())).collect();
-        let mut recorder = replay.round(ground, &board, progress);
+        let mut recorder = replay.round(ground.clone(), ahead.board(), progress);
         let run = || {
-            std::thread::scope(|scope| {
-                for (Prepared { plan, .. }, mut scout) in beside.iter().zip(scouts) {
-                    // What goes wrong there comes to light where the script has its turn.
-                    scope.spawn(move || sandbox::run_observed(program, work, plan, &mut |_| (), &mut scout));
-                }
-                let ended =
-                    sandbox::run_observed(program, work, &plan, &mut |line| progress.detail(line), &mut recorder);
-                board.close();
-                ended
+            ahead.meanwhile(program, work, &ground, || {
+                sandbox::run_observed(program, work, &plan, &mut |line| progress.detail(line), &mut recorder)
             })
         };
         timings.alone(timing::Part::Scripts, run)?;
@@ -224,16 +210,6 @@ fn configure(
         }
     }
     Ok((merger.tree, merger.books))
-}
-
-/// In how many further roots scripts of a round run ahead of their turn: none where there is one processor to use, or too few
-/// scripts to be worth the roots.
-fn most_ahead(scripts: usize) -> usize {
-    match rayon::current_num_threads() {
-        1 => 0,
-        threads if scripts >= WORTH_AHEAD => threads.min(MOST_AHEAD),
-        _ => 0,
-    }
 }
 
 /// Opens a shell in the root: configured as far as its scripts go, the shell standing where the first one failed.

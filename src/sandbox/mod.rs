@@ -13,12 +13,14 @@ mod mounts;
 mod network;
 mod observe;
 mod scratch;
+mod stop;
 mod watch;
 
 pub use emulation::{CannotRun, Emulation};
 pub use failure::{Culprit, Failure, How};
 pub use observe::{Call, Need, Observer, Process, Touch, open_in};
 pub use scratch::Scratch;
+pub use stop::Stop;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -205,11 +207,15 @@ pub fn run_observed(
     on_line: &mut dyn FnMut(&str),
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let (own, theirs) = observe::pair()?;
-    let told_of = Plan { observer: Some(theirs.as_raw_fd()), ..plan.clone() };
-    let mut child = spawn(program, work, &told_of, Stdio::null())?;
-    drop(theirs);
+    let (mut child, own) = spawn_observed(program, work, plan)?;
     wait(&mut child, plan, on_line, Some((own, observer)))
+}
+
+/// As [`run_observed`], until it is stopped; what steps print is the observer's alone.
+pub fn run_beside(program: &Program, work: &Path, plan: &Plan, observer: &mut dyn Observer, stop: &Stop) -> Result<()> {
+    let (mut child, own) = spawn_observed(program, work, plan)?;
+    stop.add(&child)?;
+    wait(&mut child, plan, &mut |_| {}, Some((own, observer)))
 }
 
 /// As [`run`], while `feed` writes to the standard input of the step that inherits it.
@@ -287,6 +293,12 @@ fn spawn(program: &Program, work: &Path, plan: &Plan, input: Stdio) -> Result<Ch
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start the sandbox with {}", program.file.display()))
+}
+
+fn spawn_observed(program: &Program, work: &Path, plan: &Plan) -> Result<(Child, OwnedFd)> {
+    let (own, theirs) = observe::pair()?;
+    let told_of = Plan { observer: Some(theirs.as_raw_fd()), ..plan.clone() };
+    Ok((spawn(program, work, &told_of, Stdio::null())?, own))
 }
 
 fn wait(

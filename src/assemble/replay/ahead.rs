@@ -165,7 +165,8 @@ impl<'a> Scout<'a> {
 
 impl Observer for Scout<'_> {
     fn enter(&mut self, root: OwnedFd) -> Result<()> {
-        self.witness.enter(root)
+        self.witness.enter(root);
+        Ok(())
     }
 
     fn begin(&mut self, _: &Call) -> bool {

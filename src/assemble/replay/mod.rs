@@ -200,14 +200,11 @@ impl Recorder<'_> {
     /// A run of this call ahead of its turn, all of whose conditions hold.
     fn find_ahead(&mut self, call: [u8; 32]) -> Option<Ran> {
         let ran = self.ahead.take_turn(call)?;
-        let run = &ran.run;
-        match self.witness.agrees(run.conditions.iter(), &run.asked) {
-            Ok(true) => Some(ran),
-            Ok(false) | Err(_) => {
-                self.rejected = Some(ran.run);
-                None
-            }
+        if self.witness.agrees(ran.run.conditions.iter(), &ran.run.asked).unwrap_or(false) {
+            return Some(ran);
         }
+        self.rejected = Some(ran.run);
+        None
     }
 
     /// Tells of a run in its turn, which those ahead have not seen.
@@ -216,11 +213,14 @@ impl Recorder<'_> {
         // What the run ahead did to other paths did not happen.
         let others = rejected.iter().flat_map(|rejected| &rejected.changes).map(|(path, _)| path);
         let others = others.filter(|path| !run.changes.iter().any(|(changed, _)| changed == *path)).cloned().collect();
-        self.tell_ahead_of(Some(run), others);
+        self.tell_ahead_of(Some(run), &others);
     }
 
     /// Tells of a run, and of what is at other paths now.
-    fn tell_ahead_of(&mut self, run: Option<Run>, others: BTreeSet<String>) {
+    fn tell_ahead_of(&mut self, run: Option<Run>, others: &BTreeSet<String>) {
+        if self.ahead.is_closed() {
+            return;
+        }
         let mut told = run.unwrap_or_default();
         match self.witness.entries(others.iter()) {
             Ok(entries) => told.changes.extend(entries),
@@ -234,7 +234,8 @@ impl Recorder<'_> {
 
 impl Observer for Recorder<'_> {
     fn enter(&mut self, root: OwnedFd) -> Result<()> {
-        self.witness.enter(root)
+        self.witness.enter(root);
+        Ok(())
     }
 
     fn begin(&mut self, call: &Call) -> bool {
@@ -243,9 +244,9 @@ impl Observer for Recorder<'_> {
         let call = digest(call);
         self.rejected = None;
         self.chosen = None;
-        let books = std::mem::take(&mut self.books);
-        self.tell_ahead_of(None, books);
         if !self.witness.lost {
+            let books = std::mem::take(&mut self.books);
+            self.tell_ahead_of(None, &books);
             let old = self.find(call).unwrap_or(None).map(Chosen::Old);
             self.chosen = old.or_else(|| self.find_ahead(call).map(Chosen::Ahead));
         }

@@ -69,9 +69,8 @@ impl<'a> Witness<'a> {
     }
 
     /// The root is there, open.
-    pub fn enter(&mut self, root: OwnedFd) -> Result<()> {
+    pub fn enter(&mut self, root: OwnedFd) {
         self.state = Some(State::new(&self.ground, root));
-        Ok(())
     }
 
     /// A script runs that was called so.

@@ -41,12 +41,10 @@ impl<'a> Foresight<'a> {
                     for package in self.configured_by(script) {
                         let conffiles = self.conffiles[package].iter();
                         renames.extend(conffiles.map(|path| (format!("{path}.dpkg-new"), path.clone())));
-                        scripts.extend(self.postinst(package, script).map(|(command, environment)| Foreseen {
-                            command,
-                            environment,
-                            renames: std::mem::take(&mut renames),
-                            shares: shares(self.packages[package].text("postinst")),
-                        }));
+                        if self.packages[package].control.contains_key("postinst") {
+                            let renames = std::mem::take(&mut renames);
+                            scripts.push(Foreseen { renames, ..self.postinst(&self.packages[package], script) });
+                        }
                     }
                 }
             }
@@ -92,16 +90,18 @@ impl<'a> Foresight<'a> {
         order
     }
 
-    /// How dpkg calls the postinst script of a package, if it has one: program and arguments, and its part of the environment.
-    fn postinst(&self, package: usize, runner: &Script) -> Option<(Vec<String>, Vec<(String, String)>)> {
-        let package = &self.packages[package];
-        package.control.get("postinst")?;
+    /// How dpkg calls the postinst script of a package.
+    fn postinst(&self, package: &Unpacked, runner: &Script) -> Foreseen {
         let program = format!("/var/lib/dpkg/info/{}.postinst", database_name(package));
         let is_given = |option: &str| runner.command.iter().any(|argument| argument == option);
         let forced = FORCED.iter().filter(|(option, _)| is_given(option)).map(|(_, name)| *name);
         let forced = [FORCED_ALWAYS].into_iter().chain(forced).collect::<Vec<_>>().join(",");
-        let command = vec![program, "configure".to_owned(), String::new()];
-        Some((command, variables(package, "postinst", self.running, &forced)))
+        Foreseen {
+            command: vec![program, "configure".to_owned(), String::new()],
+            environment: variables(package, "postinst", self.running, &forced),
+            renames: Vec::new(),
+            shares: shares(package.text("postinst")),
+        }
     }
 }
 

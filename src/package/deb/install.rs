@@ -110,7 +110,9 @@ impl Deb {
             let command = std::iter::once("/usr/bin/apt-get").chain(arguments.iter().copied()).map(str::to_owned);
             scripts.push(script(&format!("apt-get {}", arguments[0]), command.collect()));
         }
-        scripts.iter_mut().for_each(|script| script.shares.push("apt"));
+        for script in &mut scripts {
+            script.shares.push("apt");
+        }
         scripts
     }
 }
