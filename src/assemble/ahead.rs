@@ -29,7 +29,7 @@ impl Ahead {
             _ => 0,
         };
         let steps: Vec<_> = coming.iter().map(|script| script.step.clone()).collect();
-        let beside = (0..roots).map(|_| assembly.beside(plan, tree, steps.clone())).collect::<Result<_>>()?;
+        let beside = (0..roots).map(|_| assembly.beside(plan, tree, steps.clone(), roots)).collect::<Result<_>>()?;
         Ok(Self { board: Board::new(if roots > 0 { coming } else { Vec::new() }), beside })
     }
 

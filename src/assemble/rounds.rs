@@ -203,9 +203,9 @@ impl<'a, 'p> Assembly<'a, 'p> {
         coming
     }
 
-    /// A sandbox beside the one of a plan, in which these steps run whatever becomes of any.
-    pub fn beside(&mut self, plan: &Plan, tree: &Tree, steps: Vec<Step>) -> Result<Prepared> {
-        let scratch = self.scratch(tree)?;
+    /// One of `count` sandboxes beside the one of a plan, in which these steps run whatever becomes of any.
+    pub fn beside(&mut self, plan: &Plan, tree: &Tree, steps: Vec<Step>, count: usize) -> Result<Prepared> {
+        let scratch = self.scratch_of(tree, count + 1)?;
         let limits = Limits { script_runner: None, changes: Some(scratch.changes()), ..plan.limits.clone() };
         let plan = Plan { root: self.root(&scratch), steps, goes_on: true, limits, ..plan.clone() };
         Ok(Prepared { plan, scratch })
@@ -246,9 +246,16 @@ impl<'a, 'p> Assembly<'a, 'p> {
         Ok(())
     }
 
-    /// Folders for changes of a tree: room for a generous guess of them, as much again as the packages' files take.
+    /// Folders for changes of a tree.
     pub fn scratch(&mut self, tree: &Tree) -> Result<Scratch> {
+        self.scratch_of(tree, 1)
+    }
+
+    /// One of `count` such that are in use together: room for a generous guess of the changes, as much again as the packages'
+    /// files take.
+    fn scratch_of(&mut self, tree: &Tree, count: usize) -> Result<Scratch> {
         let expected = (256 << 20) + self.lock.packages.iter().map(|p| p.size).sum::<u64>();
+        let expected = expected * count as u64;
         self.count += 1;
         let scratch =
             Scratch::new(self.store.work().join(format!("changes-{}", self.count)), expected, self.limits.space)?;
