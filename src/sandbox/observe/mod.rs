@@ -9,9 +9,9 @@ mod line;
 mod listener;
 mod memory;
 mod names;
+mod observer;
+mod printer;
 
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -19,99 +19,14 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::{Input, Plan, Step, emulation, filter};
+use super::{Plan, filter};
 use calls::{Deed, Named, has};
 use line::Message;
 pub(super) use line::{Line, pair};
 use memory::Memory;
 use names::{Names, Opened};
-
-/// Who is told what steps do with files of the root.
-pub trait Observer: Send {
-    /// The root is there, open; nothing has run in it.
-    fn enter(&mut self, root: OwnedFd) -> Result<()>;
-
-    /// A script is about to be executed. Whether [`Self::stand_in`] can do what it would do.
-    fn begin(&mut self, call: &Call) -> bool;
-
-    /// Does what the script would do.
-    fn stand_in(&mut self) -> Result<()>;
-
-    /// The script that runs, or the program that runs scripts, is about to do something with a path.
-    fn touch(&mut self, touch: &Touch);
-
-    /// Something happens of which not all can be told: from now on anything may have changed.
-    fn lose(&mut self);
-
-    /// The script is over.
-    fn end(&mut self);
-
-    /// The script is over, and it failed, in a plan that goes on.
-    fn fail(&mut self);
-
-    /// What the script that is over printed, ahead of [`Self::end`] and in a plan that goes on; none when that is too much to
-    /// keep.
-    fn printed(&mut self, text: Option<String>);
-}
-
-/// How a script is called.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Call {
-    /// Program and arguments.
-    pub arguments: Vec<String>,
-    /// The whole environment.
-    pub environment: Vec<String>,
-    /// What it is given on standard input.
-    pub input: Vec<u8>,
-}
-
-/// How much of what is at a path has a part in what a script does, from little to all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
-pub enum Need {
-    /// Whether anything but a folder that all may pass bars the way to what is not there.
-    Passage,
-    /// Whether it is a file, a folder, something else, or nothing.
-    Kind,
-    /// Owner, mode, and extended attributes.
-    Attributes,
-    /// The content of a file.
-    Content,
-    /// The names in a folder.
-    Entries,
-}
-
-/// What is done with a path.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Touch {
-    /// Relative to the root, without symbolic links in its folders.
-    pub path: String,
-    /// What is asked for of what is there.
-    pub need: Need,
-    /// Whether something else may be there afterwards.
-    pub changes: bool,
-    /// Whether it goes by another name then.
-    pub moves: bool,
-    /// Who does it, while it waits.
-    pub process: Process,
-}
-
-/// A process of the sandbox.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Process(u32);
-
-impl Process {
-    /// The program that it runs, relative to the root, and its arguments, that of its name first.
-    pub fn program(self) -> Option<(String, Vec<String>)> {
-        let arguments = std::fs::read(format!("/proc/{}/cmdline", self.0)).ok()?;
-        let arguments = String::from_utf8(arguments).ok()?;
-        let arguments: Vec<String> = arguments.strip_suffix('\0')?.split('\0').map(str::to_owned).collect();
-        match names::program(self.0) {
-            Opened::File(path) => Some((path, arguments)),
-            Opened::Nameless if emulation::interprets(self.0) => emulation::interpreted(arguments),
-            Opened::Outside(_) | Opened::Nameless => None,
-        }
-    }
-}
+pub use observer::{Call, Need, Observer, Process, Touch};
+use printer::Printer;
 
 /// Tells an observer of a plan's steps, of which process 1 tells by `socket`, until it has ended. What the observer fails at
 /// ends the sandbox.
@@ -124,8 +39,7 @@ pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer
     let mut printer: Option<Printer> = None;
     loop {
         let flags = PollFlags::IN;
-        let prints = printer.as_ref().filter(|printer| printer.is_open).map(|printer| &printer.file);
-        let prints = prints.map(AsFd::as_fd);
+        let prints = printer.as_ref().and_then(Printer::open_end);
         let polled = listener.iter().map(AsFd::as_fd).chain([socket.as_fd()]).chain(prints);
         let mut polled: Vec<_> = polled.map(|fd| PollFd::from_borrowed_fd(fd, flags)).collect();
         match poll(&mut polled, None) {
@@ -133,7 +47,8 @@ pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer
             Err(e) => return Err(e).context("cannot wait for the sandbox"),
         }
         let ready: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
-        let was_listening = listener.is_some();
+        // The socket's place among them: behind the listener, ahead of what is printed.
+        let at = usize::from(listener.is_some());
         if let Some(open) = &listener {
             if ready[0].contains(flags) {
                 observation.attend(open)?;
@@ -143,7 +58,6 @@ pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer
                 listener = None;
             }
         }
-        let at = usize::from(was_listening);
         if ready.get(at + 1).is_some_and(|flags| !flags.is_empty())
             && let Some(printer) = &mut printer
         {
@@ -185,41 +99,6 @@ pub(super) fn observe(plan: &Plan, socket: &OwnedFd, observer: &mut dyn Observer
     }
 }
 
-/// What a step prints.
-struct Printer {
-    file: File,
-    is_open: bool,
-    text: Vec<u8>,
-}
-
-/// The most bytes of what a step prints that are kept.
-const MOST_PRINTED: usize = 1 << 20;
-
-impl Printer {
-    fn new(file: OwnedFd) -> Self {
-        Self { file: file.into(), is_open: true, text: Vec::new() }
-    }
-
-    /// Reads what is there: what is too much is read as well, since the step waits.
-    fn read_once(&mut self) -> Result<()> {
-        let mut buffer = [0; 4096];
-        let count = self.file.read(&mut buffer).context("cannot read what a step prints")?;
-        self.is_open = count > 0;
-        if self.text.len() <= MOST_PRINTED {
-            self.text.extend(&buffer[..count]);
-        }
-        Ok(())
-    }
-
-    /// All of it, when all processes of the step have ended.
-    fn finish(mut self) -> Result<Option<String>> {
-        while self.is_open {
-            self.read_once()?;
-        }
-        Ok((self.text.len() <= MOST_PRINTED).then(|| super::plain(&self.text)))
-    }
-}
-
 /// A plan's steps as far as they were told.
 struct Observation<'a> {
     plan: &'a Plan,
@@ -246,6 +125,8 @@ impl Observation<'_> {
     /// A step is about to begin: whether the observer stands in for all of it.
     fn begin(&mut self) -> Result<bool> {
         self.end_script();
+        // Its observer may have changed the root since the last one.
+        self.names.forget();
         let Some(step) = self.plan.steps.get(self.begun) else { return Ok(false) };
         let runner = self.plan.limits.script_runner.as_ref() == step.command.first();
         self.begun += 1;
@@ -425,31 +306,6 @@ fn need(deed: Deed) -> Need {
 
 /// A program of every root that does nothing, shorter than any script's path.
 const NOTHING: &str = "/bin/true";
-
-impl Call {
-    /// How a step is called.
-    pub fn of(step: &Step) -> Self {
-        let environment = step.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let input = match &step.input {
-            Input::Bytes(bytes) => bytes.clone(),
-            Input::Null | Input::Inherit => Vec::new(),
-        };
-        Self { arguments: step.command.clone(), environment, input }
-    }
-
-    /// How the program that runs scripts calls what a step runs: its name is told apart from the file.
-    pub fn by_runner(step: &Step) -> Self {
-        let Self { arguments, environment, input } = Self::of(step);
-        let file = arguments.first().cloned();
-        Self { arguments: file.into_iter().chain(arguments).collect(), environment, input }.sorted()
-    }
-
-    /// With the environment in alphabetical order.
-    fn sorted(mut self) -> Self {
-        self.environment.sort();
-        self
-    }
-}
 
 /// Whether process 1 of the sandbox has no process but this one, the step's own, and that none but these.
 fn alone(main: u32, scripts: &[u32]) -> bool {
