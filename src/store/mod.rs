@@ -53,9 +53,9 @@ pub use locks::{remember_lock, remembered_locks};
 pub use object::{Attributes, Content, Object, ObjectReader, ObjectWriter, Xattrs, is_kept_xattr};
 pub use objects::Objects;
 pub use prune::Freed;
-pub use put::{link, put};
+pub use put::{link, put, set_modified};
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
-pub use upper::{Entry, Inode, apply_upper};
+pub use upper::{Entry, FileTime, Inode, apply_upper};
 
 use crate::digest::Sha256;
 use crate::package::Format;

@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 
 use super::object::{Attributes, ObjectReader};
-use super::upper::{Entry, attributes_of, read_open_xattrs};
+use super::upper::{Entry, FileTime, attributes_of, read_open_xattrs};
 
 /// Makes an entry that is no device have this name in an open folder, in the place of what has it: of a folder only when
 /// nothing is in it, or `with_content`. It has the present time.
@@ -49,6 +49,14 @@ pub fn link(from: (&OwnedFd, &str), folder: &OwnedFd, name: &str) -> Result<()> 
         Err(e) => return Err(e.into()),
     }
     Ok(rustix::fs::linkat(from.0, from.1, folder, name, AtFlags::empty())?)
+}
+
+/// Sets when a file or link was modified, by its own account.
+pub fn set_modified(folder: &OwnedFd, name: &str, time: FileTime) -> Result<()> {
+    let last_modification = Timespec { tv_sec: time.0, tv_nsec: time.1 };
+    let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let times = Timestamps { last_access, last_modification };
+    Ok(rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// A copy of an object.

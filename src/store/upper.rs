@@ -28,14 +28,19 @@ pub fn apply_upper(writer: &ObjectWriter, tree: &mut Tree, upper: &Path) -> Resu
     change.directory(root, upper, "").with_context(|| format!("cannot read the changes in {}", upper.display()))
 }
 
-/// What a file of several names is known by: device and inode, and how many names there are.
+/// What is known of a file or symbolic link beyond what is kept of it, stat(2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Inode {
     /// Device and number.
     pub id: (u64, u64),
     /// How many names it has.
     pub names: u64,
+    /// When it was modified, by its own account.
+    pub modified: FileTime,
 }
+
+/// Seconds since 1970, and nanoseconds.
+pub type FileTime = (i64, i64);
 
 /// What is at a path.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -58,7 +63,8 @@ impl Entry {
             Ok(metadata) if metadata.file_type().is_socket() => Ok((Self::Absent, None)),
             Ok(metadata) => {
                 let entry = read_entry(writer, path, &metadata)?;
-                let inode = Inode { id: (metadata.dev(), metadata.ino()), names: metadata.nlink() };
+                let modified = (metadata.mtime(), metadata.mtime_nsec());
+                let inode = Inode { id: (metadata.dev(), metadata.ino()), names: metadata.nlink(), modified };
                 let inode = matches!(entry, Self::Leaf(_)).then_some(inode);
                 Ok((entry, inode))
             }

@@ -49,6 +49,8 @@ fn scripts_that_run_ahead_make_the_same_root() {
             .file("etc/configured", "yes\n")
             .conffiles(&["/etc/configured"]),
         package("environment", "env > /var/lib/environment\n"),
+        package("dated", "touch -d @86400 /var/lib/dated\ncp -p /var/lib/dated /var/lib/copied\n"),
+        package("dater", "stat -c '%Y %n' /var/lib/dated /var/lib/copied > /var/lib/dater\n").depends("dated, first"),
         package("linker", "echo x > /var/lib/one\nln /var/lib/one /var/lib/two\nmkdir -p /usr/local/lib/linker\n"),
         package("teller", "echo teller runs\nsleep 1\necho told > /var/lib/teller\n"),
         package("waiter", "cat /var/lib/teller > /var/lib/waiter\n").depends("teller"),

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::package::Asked;
 use crate::sandbox::Need;
-use crate::store::{self, Attributes, Directory, Entry, NewCommit, ObjectWriter, Store, Tree};
+use crate::store::{self, Attributes, Directory, Entry, FileTime, NewCommit, ObjectWriter, Store, Tree};
 
 /// The stage's name in refs.
 const STAGE: &str = "scripts";
@@ -38,6 +38,8 @@ pub(super) struct Record {
     pub changes: Vec<(String, Entry)>,
     /// Of those that are files of several names, each but the first, and that one.
     pub links: BTreeMap<String, String>,
+    /// Of those that are files or links, when they say that they were modified, where that is not when the script ran.
+    pub times: BTreeMap<String, FileTime>,
 }
 
 /// A run of a script by itself.
@@ -52,6 +54,8 @@ pub(super) struct Run {
     pub changes: Vec<(String, Entry)>,
     /// As in [`Record`].
     pub links: BTreeMap<String, String>,
+    /// As in [`Record`].
+    pub times: BTreeMap<String, FileTime>,
 }
 
 /// The ref of what is kept under a key.
@@ -92,16 +96,16 @@ impl Library {
 
     /// A run, which has all its conditions here.
     pub fn run(&self, record: &Record) -> Run {
-        let Record { call, asked, changes, links, .. } = record.clone();
+        let Record { call, asked, changes, links, times, .. } = record.clone();
         let conditions = self.conditions_of(record).flatten().cloned().collect();
-        Run { call, conditions, asked, changes, links }
+        Run { call, conditions, asked, changes, links, times }
     }
 
     /// Keeps a run.
     pub fn keep(&mut self, run: &Run) {
-        let Run { call, conditions, asked, changes, links } = run.clone();
+        let Run { call, conditions, asked, changes, links, times } = run.clone();
         let conditions = conditions.into_iter().map(|condition| self.number(condition)).collect();
-        self.records.push(Record { call, conditions, asked, changes, links });
+        self.records.push(Record { call, conditions, asked, changes, links, times });
     }
 
     /// The number of a condition.

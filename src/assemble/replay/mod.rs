@@ -39,7 +39,7 @@ use library::{Library, Run};
 use witness::Witness;
 
 /// Part of every key; to be raised when the same scripts do something else than before.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// What scripts did, before and in this build.
 pub(super) struct Replay {

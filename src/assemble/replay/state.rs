@@ -10,7 +10,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2};
 use crate::digest::{Hasher, Sha256};
 use crate::package::Asked;
 use crate::sandbox::Need;
-use crate::store::{self, Attributes, Directory, Entry, Inode, Node, ObjectReader, ObjectWriter, Tree, split};
+use crate::store::{
+    self, Attributes, Directory, Entry, FileTime, Inode, Node, ObjectReader, ObjectWriter, Tree, split,
+};
 
 use super::agree;
 use super::books::{Books, object};
@@ -163,6 +165,12 @@ impl<'a> State<'a> {
         let entry = self.entry(from)?;
         self.set(path, entry);
         Ok(())
+    }
+
+    /// Sets when the file or link at a path says that it was modified.
+    pub fn set_modified(&self, path: &str, time: FileTime) -> Result<()> {
+        let Some((folder, name)) = self.locate(path)? else { return Ok(()) };
+        store::set_modified(&folder, name, time).with_context(|| format!("cannot set the time of /{path}"))
     }
 
     /// The folder of a path, open, and the name in it; none when that folder is not there. Whatever scripts made of the root,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::package::{Asked, Ledger, Residue, Treatment};
 use crate::sandbox::{Need, Touch};
@@ -49,6 +50,8 @@ struct Running {
     changes: BTreeSet<String>,
     /// Whether it did something that cannot be told in full.
     unfit: bool,
+    /// When it began.
+    begun: i64,
 }
 
 impl Running {
@@ -76,7 +79,7 @@ impl<'a> Witness<'a> {
     /// A script runs that was called so.
     pub fn begin(&mut self, call: [u8; 32]) {
         let (conditions, asked, changes) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        self.at = Some(Running { call, conditions, asked, changes, unfit: false });
+        self.at = Some(Running { call, conditions, asked, changes, unfit: false, begun: now() });
     }
 
     /// The script does not run.
@@ -195,6 +198,9 @@ impl<'a> Witness<'a> {
                 // What is in a folder of residue is no condition.
                 None => state.put(path, entry, is_volatile(self.ground.residue, path))?,
             }
+            if let Some(time) = run.times.get(path) {
+                state.set_modified(path, *time)?;
+            }
         }
         Ok(())
     }
@@ -230,11 +236,14 @@ impl<'a> Witness<'a> {
     }
 
     fn conclude(&mut self, running: Running) -> Result<(Run, bool)> {
-        let Running { call, mut conditions, asked, changes, mut unfit } = running;
+        let Running { call, mut conditions, asked, changes, mut unfit, begun } = running;
         let state = self.state.as_mut().context("a script runs before its root is there")?;
         let found: Vec<_> = changes.into_iter().map(|path| Ok((state.read(&path)?, path))).collect::<Result<_>>()?;
         let links = Links::of(found.iter().map(|((_, inode), path)| (path.as_str(), *inode)));
         let mut entries = Vec::with_capacity(found.len());
+        let mut times = BTreeMap::new();
+        // File systems have a clock of their own, which lags behind.
+        let meanwhile = begun - 1..=now() + 1;
         for ((entry, inode), path) in found {
             let before = state.entry(&path)?;
             let shared = inode.is_some_and(|inode| links.is_partial(inode));
@@ -258,6 +267,9 @@ impl<'a> Witness<'a> {
                     continue;
                 }
             }
+            if let Some(inode) = inode.filter(|inode| !meanwhile.contains(&inode.modified.0)) {
+                times.insert(path.clone(), inode.modified);
+            }
             entries.push((path, entry));
         }
         for (path, entry) in &entries {
@@ -270,7 +282,7 @@ impl<'a> Witness<'a> {
         };
         let conditions = conditions.into_iter().map(condition).collect();
         let asked = asked.into_iter().map(|(asked, said)| (asked, *said.as_bytes())).collect();
-        Ok((Run { call, conditions, asked, changes: entries, links: links.further }, !unfit && !self.lost))
+        Ok((Run { call, conditions, asked, changes: entries, links: links.further, times }, !unfit && !self.lost))
     }
 
     /// The first path at which a tree that was made of the root is not what was seen to become of it, if there is one;
@@ -311,6 +323,11 @@ impl Links {
     fn is_partial(&self, inode: Inode) -> bool {
         inode.names > 1 && self.seen.get(&inode.id).is_none_or(|(_, count)| *count < inode.names)
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    Timestamp::now().seconds()
 }
 
 /// Whether a path is residue, or below it: what is there is no function of the packages, and goes from the root.
