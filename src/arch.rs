@@ -14,6 +14,8 @@ struct Row {
     rpm: &'static str,
     /// What `uname -m` says.
     kernel: &'static str,
+    /// GNU's name (`DEB_HOST_GNU_TYPE` of dpkg-architecture).
+    gnu: &'static str,
     /// The end of the name of qemu's user mode emulator.
     qemu: &'static str,
     /// `EI_CLASS` of `elf(5)`: 1 for 32 bits, 2 for 64.
@@ -34,23 +36,32 @@ const ARM_EXIT: &[u8] = &[0x00, 0x00, 0xa0, 0xe3, 0x01, 0x70, 0xa0, 0xe3, 0x00, 
 /// The architectures that can be built, sorted by Debian's name.
 #[rustfmt::skip]
 static KNOWN: &[Row] = &[
-    Row { deb: "amd64", rpm: "x86_64", kernel: "x86_64", qemu: "x86_64", class: 2, data: 1, machine: 62, flags: 0,
+    Row { deb: "amd64", rpm: "x86_64", kernel: "x86_64", gnu: "x86_64-linux-gnu",
+          qemu: "x86_64", class: 2, data: 1, machine: 62, flags: 0,
           exit: &[0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05] },
-    Row { deb: "arm64", rpm: "aarch64", kernel: "aarch64", qemu: "aarch64", class: 2, data: 1, machine: 183, flags: 0,
+    Row { deb: "arm64", rpm: "aarch64", kernel: "aarch64", gnu: "aarch64-linux-gnu",
+          qemu: "aarch64", class: 2, data: 1, machine: 183, flags: 0,
           exit: &[0xa8, 0x0b, 0x80, 0xd2, 0x00, 0x00, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4] },
-    Row { deb: "armel", rpm: "armv5tel", kernel: "armv7l", qemu: "arm", class: 1, data: 1, machine: 40,
+    Row { deb: "armel", rpm: "armv5tel", kernel: "armv7l", gnu: "arm-linux-gnueabi",
+          qemu: "arm", class: 1, data: 1, machine: 40,
           flags: 0x0500_0200, exit: ARM_EXIT },
-    Row { deb: "armhf", rpm: "armv7hl", kernel: "armv7l", qemu: "arm", class: 1, data: 1, machine: 40,
+    Row { deb: "armhf", rpm: "armv7hl", kernel: "armv7l", gnu: "arm-linux-gnueabihf",
+          qemu: "arm", class: 1, data: 1, machine: 40,
           flags: 0x0500_0400, exit: ARM_EXIT },
-    Row { deb: "i386", rpm: "i686", kernel: "i686", qemu: "i386", class: 1, data: 1, machine: 3, flags: 0,
+    Row { deb: "i386", rpm: "i686", kernel: "i686", gnu: "i686-linux-gnu",
+          qemu: "i386", class: 1, data: 1, machine: 3, flags: 0,
           exit: &[0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80] },
-    Row { deb: "mips64el", rpm: "mips64el", kernel: "mips64", qemu: "mips64el", class: 2, data: 1, machine: 8,
+    Row { deb: "mips64el", rpm: "mips64el", kernel: "mips64", gnu: "mips64el-linux-gnuabi64",
+          qemu: "mips64el", class: 2, data: 1, machine: 8,
           flags: 0x8000_0007, exit: &[0xc2, 0x13, 0x02, 0x24, 0, 0, 0x04, 0x24, 0x0c, 0, 0, 0] },
-    Row { deb: "ppc64el", rpm: "ppc64le", kernel: "ppc64le", qemu: "ppc64le", class: 2, data: 1, machine: 21, flags: 2,
+    Row { deb: "ppc64el", rpm: "ppc64le", kernel: "ppc64le", gnu: "powerpc64le-linux-gnu",
+          qemu: "ppc64le", class: 2, data: 1, machine: 21, flags: 2,
           exit: &[0x01, 0, 0x00, 0x38, 0, 0, 0x60, 0x38, 0x02, 0, 0, 0x44] },
-    Row { deb: "riscv64", rpm: "riscv64", kernel: "riscv64", qemu: "riscv64", class: 2, data: 1, machine: 243, flags: 5,
+    Row { deb: "riscv64", rpm: "riscv64", kernel: "riscv64", gnu: "riscv64-linux-gnu",
+          qemu: "riscv64", class: 2, data: 1, machine: 243, flags: 5,
           exit: &[0x93, 0x08, 0xd0, 0x05, 0x13, 0x05, 0, 0, 0x73, 0, 0, 0] },
-    Row { deb: "s390x", rpm: "s390x", kernel: "s390x", qemu: "s390x", class: 2, data: 2, machine: 22, flags: 0,
+    Row { deb: "s390x", rpm: "s390x", kernel: "s390x", gnu: "s390x-linux-gnu",
+          qemu: "s390x", class: 2, data: 2, machine: 22, flags: 0,
           exit: &[0xa7, 0x29, 0, 0, 0x0a, 0x01] },
 ];
 
@@ -159,10 +170,22 @@ pub enum UnknownArchitecture {
     Foreign(String, Vec<&'static str>),
 }
 
-/// Debian's names for what others call so: RPM, the kernel, qemu, or GNU with a system after the machine.
+/// Debian's names for what others call so: RPM, the kernel, qemu, or GNU, with a vendor and a system after the machine. Where machines
+/// have one name, the system tells them apart.
 fn called_here(name: &str) -> Vec<&'static str> {
-    let machine = name.split_once("-linux").map_or(name, |(machine, _)| machine);
-    KNOWN.iter().filter(|row| [row.rpm, row.kernel, row.qemu].contains(&machine)).map(|row| row.deb).collect()
+    let (machine, system) = (first(name), name.rsplit('-').next());
+    if name != machine && !name.contains("-linux") {
+        return Vec::new();
+    }
+    let called = |row: &&Row| [row.rpm, row.kernel, row.qemu, first(row.gnu)].contains(&machine);
+    let exact = |row: &&Row| first(row.gnu) == machine && row.gnu.rsplit('-').next() == system;
+    let names = |fits: &dyn Fn(&&Row) -> bool| KNOWN.iter().filter(fits).map(|row| row.deb).collect::<Vec<_>>();
+    Some(names(&exact)).filter(|names| !names.is_empty()).unwrap_or_else(|| names(&called))
+}
+
+/// The machine of a GNU triplet.
+fn first(triplet: &str) -> &str {
+    triplet.split('-').next().unwrap_or_default()
 }
 
 impl FromStr for Architecture {
@@ -217,10 +240,18 @@ mod tests {
 
     #[test]
     fn names_of_others_are_told_apart_from_mistakes() {
+        let expected = "amd64, arm64, armel, armhf, i386, mips64el, ppc64el, riscv64, s390x";
+        let none = format!("unknown architecture `x86_64-apple-darwin`: expected one of {expected}");
+        assert_eq!("x86_64-apple-darwin".parse::<Architecture>().unwrap_err().to_string(), none);
         for (name, message) in [
             ("x86_64", "the architecture `x86_64` is called `amd64` here"),
             ("aarch64-linux-gnu", "the architecture `aarch64-linux-gnu` is called `arm64` here"),
             ("ppc64le", "the architecture `ppc64le` is called `ppc64el` here"),
+            ("powerpc64le", "the architecture `powerpc64le` is called `ppc64el` here"),
+            ("powerpc64le-linux-gnu", "the architecture `powerpc64le-linux-gnu` is called `ppc64el` here"),
+            ("x86_64-unknown-linux-musl", "the architecture `x86_64-unknown-linux-musl` is called `amd64` here"),
+            ("arm-linux-gnueabihf", "the architecture `arm-linux-gnueabihf` is called `armhf` here"),
+            ("i386-linux-gnu", "the architecture `i386-linux-gnu` is called `i386` here"),
             ("arm", "the architecture `arm` is called `armel` or `armhf` here"),
             (
                 "amd46",

@@ -100,6 +100,13 @@ fn amd64() -> Architecture {
     "amd64".parse().unwrap()
 }
 
+const SELINUX: (&str, u32, Option<&str>) =
+    ("etc/selinux/config", 0o644, Some("# SELINUX=disabled\nSELINUX=enforcing\nSELINUXTYPE=eels\n"));
+const CONTEXTS: (&str, u32, Option<&str>) =
+    ("etc/selinux/eels/contexts/files/file_contexts", 0o644, Some("/.* system_u:object_r:default_t:s0\n"));
+const SETFILES: (&str, u32, Option<&str>) = ("usr/sbin/setfiles", 0o755, Some("elf"));
+const MARK: (&str, u32, Option<&str>) = (".autorelabel", 0o644, Some(""));
+
 const OWN: &str = "image: {kernel: own}\n";
 const GRUB: (&str, u32, Option<&str>) = ("boot/grub/grub.cfg", 0o644, Some("linux /vmlinuz\n"));
 const KERNEL: (&str, u32, Option<&str>) = ("boot/vmlinuz-6.1", 0o644, Some("elf"));
@@ -261,6 +268,20 @@ const ROWS: &[Row] = &[
         "/usr/sbin/policy-rc.d is left from the installation",
     ),
     (
+        "",
+        &[SELINUX, CONTEXTS, SETFILES],
+        "selinux",
+        "/etc/selinux/config enforces the policy eels, and no file has a label: an empty /.autorelabel, by `files`, has a guest label \
+         them when it first starts",
+    ),
+    (
+        "",
+        &[SELINUX, CONTEXTS, MARK],
+        "selinux",
+        "/etc/selinux/config enforces the policy eels, and no file has a label: with policycoreutils and an empty /.autorelabel, by \
+         `files`, a guest labels them when it first starts",
+    ),
+    (
         "image: {partitions: false}\n",
         &[("etc/fstab", 0o644, Some("PARTLABEL=Root\\040filesystem / ext4\n"))],
         "fstab",
@@ -315,6 +336,9 @@ fn what_is_as_good_passes() {
         &[("boot/vmlinuz-6.1", 0o644, Some("x"))],
         // The package names it by the link that /sbin is.
         &[("usr/sbin/helper", 0o2755, Some("elf"))],
+        &[SELINUX],
+        &[SELINUX, CONTEXTS, SETFILES, MARK],
+        &[CONTEXTS, ("etc/selinux/config", 0o644, Some("SELINUX=permissive\nSELINUXTYPE=eels\n"))],
     ];
     for row in rows {
         assert_eq!(scene.found("", row), [], "{row:?}");

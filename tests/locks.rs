@@ -1,4 +1,5 @@
-//! The committed manifests and their locks belong together. No network.
+//! The committed manifests and their locks belong together. No network. Manifests in folders below `manifests/` have no locks: each
+//! needs something that only its user can bring, a key or a mirror.
 
 use std::fs;
 use std::path::Path;

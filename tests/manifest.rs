@@ -287,7 +287,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "checks: {ini: x}",
-        "main.yaml:9:10: checks: unknown check `ini`, expected one of `fstab`, `init`, `console`, `own-kernel`, `kernel-modules`, `secrets`, `set-id`, `policy-rc.d`, `size`, `qubes-agent`\nhint: did you mean `init`?",
+        "main.yaml:9:10: checks: unknown check `ini`, expected one of `fstab`, `init`, `console`, `own-kernel`, `kernel-modules`, `secrets`, `set-id`, `policy-rc.d`, `selinux`, `size`, `qubes-agent`\nhint: did you mean `init`?",
     ),
     ("checks: {init: ' '}", "main.yaml:9:16: the check `init` is silenced without a reason"),
     ("name: twice", "main.yaml:9:1: duplicate field `name`"),

@@ -27,6 +27,11 @@ pub const CHECKS: &[Check] = &[
     ),
     error("set-id", "who runs it becomes somebody else, and no package answers for it", check_set_id),
     error("policy-rc.d", "it keeps packages from starting their services in a system that runs", check_policy),
+    error(
+        "selinux",
+        "a guest whose kernel has SELinux on and enforcing lets nothing run that has no label, and images have none",
+        check_selinux,
+    ),
     error("size", "the files do not fit into the image", check_size),
     warning(
         "qubes-agent",
@@ -164,6 +169,29 @@ fn owned_paths(subject: &Subject<'_>, names: &HashSet<&str>) -> Result<BTreeSet<
 fn check_policy(subject: &Subject<'_>) -> Result<Vec<String>> {
     let left = subject.exists("usr/sbin/policy-rc.d");
     Ok(left.then(|| "/usr/sbin/policy-rc.d is left from the installation".to_owned()).into_iter().collect())
+}
+
+/// A policy that a guest's systemd would load (selinux(8), section "FILES"), and nothing that labels files before anything else starts,
+/// as systemd does where it finds the mark.
+fn check_selinux(subject: &Subject<'_>) -> Result<Vec<String>> {
+    let config = subject.text("etc/selinux/config")?.unwrap_or_default();
+    let value = |key: &str| {
+        let line = config.lines().rev().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
+        line.map(|value| value.trim().to_owned())
+    };
+    let policy = value("SELINUXTYPE").unwrap_or_else(|| "targeted".to_owned());
+    let rules = format!("etc/selinux/{policy}/contexts/files/file_contexts");
+    let is_enforcing = value("SELINUX").is_some_and(|mode| mode.eq_ignore_ascii_case("enforcing"));
+    let setfiles = ["usr/sbin/setfiles", "usr/bin/setfiles"].iter().any(|path| subject.file(path).is_some());
+    if !is_enforcing || subject.file(&rules).is_none() || subject.exists(".autorelabel") && setfiles {
+        return Ok(Vec::new());
+    }
+    let way = if setfiles {
+        "an empty /.autorelabel, by `files`, has a guest label them when it first starts"
+    } else {
+        "with policycoreutils and an empty /.autorelabel, by `files`, a guest labels them when it first starts"
+    };
+    Ok(vec![format!("/etc/selinux/config enforces the policy {policy}, and no file has a label: {way}")])
 }
 
 fn check_size(subject: &Subject<'_>) -> Result<Vec<String>> {

@@ -30,33 +30,10 @@ pub struct Mirrors {
 }
 
 impl Mirrors {
-    /// The mirrors of an archive, never none; `own` are the URIs the manifest gives it.
+    /// The mirrors of an archive with an index of apt's, never none; `own` are the URIs the manifest gives it.
     pub fn find(&self, archive: &str, own: &[String]) -> Result<Vec<String>> {
-        self.find_with(archive, own, || Ok(Vec::new()))
-    }
-
-    /// As [`Self::find`], with the mirrors that a list of the archive's own names: they come behind the manifest's URIs, and
-    /// are asked for only where neither an argument nor, without such URIs, environment or configuration decide.
-    pub fn find_with(
-        &self,
-        archive: &str,
-        own: &[String],
-        listed: impl FnOnce() -> Result<Vec<String>>,
-    ) -> Result<Vec<String>> {
-        let given = |map: &'_ MirrorMap| map.get(archive).filter(|uris| !uris.is_empty()).cloned();
-        if let Some(mirrors) = given(&self.arguments) {
-            return Ok(mirrors);
-        }
-        if own.is_empty()
-            && let Some(mirrors) = given(&self.environment).or_else(|| given(&self.configuration))
-        {
-            return Ok(mirrors);
-        }
-        let mut known = own.to_vec();
-        known.extend(listed()?);
-        Some(known)
-            .filter(|known| !known.is_empty())
-            .or_else(|| given(&self.host))
+        let known = self.known(archive, own, || Ok(Vec::new()))?.or_else(|| given(&self.host, archive));
+        known
             .ok_or_else(|| {
                 anyhow!(
                     "no mirror is known for the archive `{archive}`: neither `--mirror`, the manifest's `uris`, \
@@ -66,6 +43,49 @@ impl Mirrors {
             })
             .hint(|| format!("--mirror {archive}=URI"))
     }
+
+    /// The mirrors of an rpm repository, never none, with those that a list of its own names: they come behind the manifest's
+    /// URIs, and are asked for only where neither an argument nor, without such URIs, environment or configuration decide. What
+    /// apt says of the host counts for nothing.
+    pub fn find_repository(
+        &self,
+        id: &str,
+        own: &[String],
+        listed: impl FnOnce() -> Result<Vec<String>>,
+    ) -> Result<Vec<String>> {
+        self.known(id, own, listed)?
+            .ok_or_else(|| {
+                anyhow!(
+                    "no mirror is known for the repository `{id}`: neither `--mirror`, the manifest's `baseurl`, `metalink` or \
+                     `mirrorlist`, COMPOSE_MIRROR nor the configuration file names one"
+                )
+            })
+            .hint(|| format!("--mirror {id}=URI, the folder that has repodata/; $basearch and $releasever may stand in it"))
+    }
+
+    /// The mirrors that the first of arguments, the manifest with its lists, environment and configuration names.
+    fn known(
+        &self,
+        archive: &str,
+        own: &[String],
+        listed: impl FnOnce() -> Result<Vec<String>>,
+    ) -> Result<Option<Vec<String>>> {
+        if let Some(mirrors) = given(&self.arguments, archive) {
+            return Ok(Some(mirrors));
+        }
+        let users = given(&self.environment, archive).or_else(|| given(&self.configuration, archive));
+        if own.is_empty() && users.is_some() {
+            return Ok(users);
+        }
+        let mut known = own.to_vec();
+        known.extend(listed()?);
+        Ok(Some(known).filter(|known| !known.is_empty()))
+    }
+}
+
+/// What a map says of an archive.
+fn given(map: &MirrorMap, archive: &str) -> Option<Vec<String>> {
+    map.get(archive).filter(|uris| !uris.is_empty()).cloned()
 }
 
 /// Reads `ARCHIVE=URI` words: the arguments of `--mirror`, or the words of `COMPOSE_MIRROR`.
@@ -303,13 +323,13 @@ mod tests {
         mirrors.configuration.clear();
         assert_eq!(mirrors.find("debian", &[]).unwrap(), ["http://h/debian"]);
         let listed = || Ok(vec!["http://l/debian".to_owned()]);
-        assert_eq!(mirrors.find_with("debian", &own, listed).unwrap(), ["http://m/debian", "http://l/debian"]);
-        assert_eq!(mirrors.find_with("debian", &[], listed).unwrap(), ["http://l/debian"]);
+        assert_eq!(mirrors.find_repository("debian", &own, listed).unwrap(), ["http://m/debian", "http://l/debian"]);
+        assert_eq!(mirrors.find_repository("debian", &[], listed).unwrap(), ["http://l/debian"]);
         let asked = || -> Result<Vec<String>> { panic!("the list is asked for") };
         mirrors.configuration = one("http://c/debian");
-        assert_eq!(mirrors.find_with("debian", &[], asked).unwrap(), ["http://c/debian"]);
+        assert_eq!(mirrors.find_repository("debian", &[], asked).unwrap(), ["http://c/debian"]);
         mirrors.arguments = one("http://a/debian");
-        assert_eq!(mirrors.find_with("debian", &own, asked).unwrap(), ["http://a/debian"]);
+        assert_eq!(mirrors.find_repository("debian", &own, asked).unwrap(), ["http://a/debian"]);
         let none = mirrors.find("other", &[]).unwrap_err();
         assert_eq!(
             none.to_string(),
@@ -317,6 +337,13 @@ mod tests {
              configuration file nor the host's apt sources (a URI that ends in `/other`) names one"
         );
         assert_eq!(crate::error::hints(&none), ["--mirror other=URI"]);
+        mirrors = Mirrors { host: one("http://h/debian"), ..Mirrors::default() };
+        let none = mirrors.find_repository("debian", &[], || Ok(Vec::new())).unwrap_err();
+        assert_eq!(
+            none.to_string(),
+            "no mirror is known for the repository `debian`: neither `--mirror`, the manifest's `baseurl`, `metalink` or \
+             `mirrorlist`, COMPOSE_MIRROR nor the configuration file names one"
+        );
     }
 
     #[test]

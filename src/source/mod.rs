@@ -24,7 +24,7 @@ use crate::arch::Architecture;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::error::Hint;
-use crate::manifest::{Archive, Manifest};
+use crate::manifest::{Archive, Manifest, Repository};
 use crate::package::Table;
 use crate::progress::Progress;
 
@@ -187,19 +187,28 @@ pub fn mirrors_of(
 ) -> Result<Vec<String>> {
     let archives = || archives.iter().filter(|archive| archive.id == id);
     let own: Vec<String> = archives().flat_map(|archive| archive.uris.clone()).collect();
-    mirrors.find_with(id, &own, || {
+    let repositories: Vec<&Repository> = archives().filter_map(|archive| archive.repository.as_ref()).collect();
+    if repositories.is_empty() {
+        return mirrors.find(id, &own);
+    }
+    let pairs = || repositories.iter().flat_map(|repository| architectures.iter().map(move |a| (*repository, a)));
+    let found = mirrors.find_repository(id, &own, || {
         let mut all: Vec<String> = Vec::new();
-        for repository in archives().filter_map(|archive| archive.repository.as_ref()) {
-            for architecture in architectures {
-                let listed = rpm::places::listed(id, repository, architecture, client)?.mirrors;
-                let new = listed.into_iter().map(|uri| repository.expand(&uri, architecture));
-                all.extend(new.filter(|uri| !own.contains(uri)));
+        for (repository, architecture) in pairs() {
+            all.extend(rpm::places::listed(id, repository, architecture, client)?.mirrors);
+        }
+        Ok(all)
+    })?;
+    let mut all: Vec<String> = Vec::new();
+    for uri in &found {
+        for (repository, architecture) in pairs() {
+            let expanded = repository.expand(uri, architecture);
+            if !all.contains(&expanded) {
+                all.push(expanded);
             }
         }
-        let mut seen = BTreeSet::new();
-        all.retain(|uri| seen.insert(uri.clone()));
-        Ok(all)
-    })
+    }
+    Ok(all)
 }
 
 /// All archives that the files of a manifest's locks can come from. Those of package files have their folders' URIs, and

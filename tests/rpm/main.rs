@@ -1,6 +1,7 @@
 //! rpm's format: repositories, from their metadata to a lock, and packages.
 
 mod builder;
+mod fedora;
 mod keys;
 mod oracle;
 mod packages;
@@ -15,7 +16,7 @@ mod versions;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use compose::clock::Timestamp;
@@ -69,22 +70,7 @@ impl Scene {
 
     /// As [`Self::publish`], of some time and with another `repomd.xml`.
     fn publish_as(&self, files: &Files<'_>, time: i64, change: impl FnOnce(String) -> String) {
-        let mut list = String::new();
-        for (kind, text) in files {
-            let packed = gzip(text.as_bytes());
-            durable::write(&self.path(&format!("{kind}.xml.gz")), &packed).unwrap();
-            let _ = write!(
-                list,
-                "<data type='{kind}'><checksum type='sha256'>{}</checksum><open-checksum type='sha256'>{}</open-checksum>\
-                 <location href='repodata/{kind}.xml.gz'/><timestamp>{time}</timestamp><size>{}</size><open-size>{}</open-size>\
-                 </data>",
-                Sha256::of(&packed),
-                Sha256::of(text.as_bytes()),
-                packed.len(),
-                text.len()
-            );
-        }
-        let repomd = change(format!("<?xml version='1.0'?>\n<repomd><revision>1</revision>{list}</repomd>\n"));
+        let repomd = change(write_files(&self.folder.path().join("base"), files, time));
         durable::write(&self.path("repomd.xml"), repomd.as_bytes()).unwrap();
         durable::write(&self.path("repomd.xml.asc"), &self.key.sign_detached(&repomd)).unwrap();
     }
@@ -110,6 +96,32 @@ impl Scene {
             .replace(&self.folder.path().display().to_string(), "DIR")
             .replace(&self.key.id(), "ITS-KEY")
     }
+}
+
+/// Writes a repository's metadata files; gives the list of them, `repomd.xml`.
+fn write_files(folder: &Path, files: &Files<'_>, time: i64) -> String {
+    let mut list = String::new();
+    for (kind, text) in files {
+        let packed = gzip(text.as_bytes());
+        durable::write(&folder.join(format!("repodata/{kind}.xml.gz")), &packed).unwrap();
+        let _ = write!(
+            list,
+            "<data type='{kind}'><checksum type='sha256'>{}</checksum><open-checksum type='sha256'>{}</open-checksum>\
+             <location href='repodata/{kind}.xml.gz'/><timestamp>{time}</timestamp><size>{}</size><open-size>{}</open-size>\
+             </data>",
+            Sha256::of(&packed),
+            Sha256::of(text.as_bytes()),
+            packed.len(),
+            text.len()
+        );
+    }
+    format!("<?xml version='1.0'?>\n<repomd><revision>1</revision>{list}</repomd>\n")
+}
+
+/// Writes a repository whose metadata nobody signs.
+fn publish_unsigned(folder: &Path, files: &Files<'_>) {
+    let repomd = write_files(folder, files, 7);
+    durable::write(&folder.join("repodata/repomd.xml"), repomd.as_bytes()).unwrap();
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

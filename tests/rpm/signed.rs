@@ -116,7 +116,7 @@ impl Scene {
             mirrors: &Mirrors::default(),
             format: Format::Rpm,
             archives: std::slice::from_ref(&self.archive),
-            architectures: &[],
+            architectures: &["amd64".parse().unwrap()],
             store: &store,
             manifest: "m.yaml".as_ref(),
             offline: false,

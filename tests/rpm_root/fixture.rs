@@ -14,7 +14,7 @@ use crate::support::program::{Outcome, compose, run};
 /// What every spec file begins with.
 const HEAD: &str = "Version: 1\nRelease: 1\nSummary: a test\nLicense: none\n";
 
-/// The package of the programs that roots need: rpm with its libraries and settings, and busybox.
+/// The package of the programs that roots need: rpm with its libraries and settings, among them one of rpm 4.19, and busybox.
 const PROGRAMS: &str = r#"
 %define __os_install_post %{nil}
 %define debug_package %{nil}
@@ -35,7 +35,8 @@ for file in /usr/bin/rpm $(ldd /usr/bin/rpm | grep -o '/[^ ]*'); do
     cp -L "$file" ".$real"
 done
 cp -a /usr/lib/rpm usr/lib/
-sed -i 's,^%%_dbpath[[:space:]].*,%%_dbpath /var/lib/rpm,' usr/lib/rpm/macros
+sed -i 's,^%%_dbpath[[:space:]].*,%%_dbpath /var/lib/rpm,; /__systemd_sysusers/d' usr/lib/rpm/macros
+echo '%%__systemd_sysusers /usr/bin/systemd-sysusers' >> usr/lib/rpm/macros
 cp "$(command -v busybox)" usr/bin/busybox
 for name in sh cat echo sleep true false id; do ln -s busybox usr/bin/$name; done
 echo root:x:0:0:root:/root:/bin/sh > etc/passwd

@@ -61,7 +61,10 @@ fn is_same(a: &Asked<'_>, b: &Asked<'_>) -> bool {
 }
 
 fn load_all(asked: &[&Asked<'_>], paths: &BTreeSet<String>, context: &Context<'_>) -> Result<Vec<Index>> {
-    let updated = here(asked.par_iter().map(|asked| Source::new(asked, context)?.update(context)).collect())?;
+    // Where nobody says where one is, nothing is fetched of the others either.
+    let sources: Vec<Result<Source<'_>>> = asked.par_iter().map(|asked| Source::new(asked, context)).collect();
+    let sources = sources.into_iter().collect::<Result<Vec<_>>>()?;
+    let updated = here(sources.into_par_iter().map(|source| source.update(context)).collect())?;
     let contents = here(updated.par_iter().map(|updated| metadata::contents(updated, context)).collect())?;
     let wanted = unlisted(&contents, paths);
     let files = |(updated, contents): (&Updated<'_>, &Arc<Contents>)| {

@@ -28,7 +28,7 @@ impl Places {
     /// The places of a repository for an architecture, never none.
     pub fn find(archive: &Archive, architecture: &Architecture, mirrors: &Mirrors, client: &Client) -> Result<Self> {
         let (mut metalink, mut list) = (None, None);
-        let found = mirrors.find_with(&archive.id, &archive.uris, || {
+        let found = mirrors.find_repository(&archive.id, &archive.uris, || {
             let Some(repository) = &archive.repository else { return Ok(Vec::new()) };
             let listed = listed(&archive.id, repository, architecture, client)?;
             (metalink, list) = (listed.metalink, listed.list);

@@ -14,11 +14,15 @@ use crate::package::rpm::tag;
 use crate::package::{Place, ROOT_IN_TOOLS, Script};
 
 use super::RPM;
+use super::accounts::Accounts;
 use super::scriptlet::{Facts, LUA};
 use super::sequence::Call;
 
 /// Tells which scriptlet a process works for: what spec files call it, and the package.
 const SCRIPTLET: &str = "COMPOSE_SCRIPTLET";
+
+/// What rpm calls the making of users and groups.
+const ACCOUNTS: &str = "%sysusers";
 
 /// The search path of scriptlets (`_install_script_path` in rpm's macros).
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/X11R6/bin";
@@ -33,10 +37,33 @@ pub(super) fn script(packages: &[Facts], call: &Call<'_>) -> Script {
     let by =
         call.by.filter(|by| *by != call.package).map_or_else(String::new, |by| format!(" for {}", packages[by].name));
     let label = format!("{}{by}", name(call.kind, &facts.name));
-    let environment =
-        vec![("PATH".to_owned(), PATH.to_owned()), (SCRIPTLET.to_owned(), format!("{} {}", call.kind, facts.name))];
+    let environment = environment(call.kind, facts);
     let script = if call.script.is_for_rpm() { by_rpm(facts, call) } else { by_interpreter(call) };
     Script { label, environment, ..script }
+}
+
+/// How users and groups of a package are made: by the program that rpm has for it, from beside the root. None where nothing is for
+/// this rpm, whose version tells whether it takes all lines.
+pub(super) fn make(program: &str, facts: &Facts, accounts: &Accounts, takes_all: bool) -> Option<Script> {
+    let lines = accounts.lines.iter().filter(|(_, is_late)| takes_all || !is_late);
+    let input: String = lines.flat_map(|(line, _)| [line, "\n"]).collect();
+    if input.is_empty() {
+        return None;
+    }
+    let replace = accounts.source.iter().flat_map(|source| ["--replace", source]);
+    let command = [program].into_iter().chain(replace).chain(["--root", ROOT_IN_TOOLS, "-"]).map(str::to_owned);
+    Some(Script {
+        label: name(ACCOUNTS, &facts.name),
+        command: command.collect(),
+        environment: environment(ACCOUNTS, facts),
+        input: input.into_bytes(),
+        place: Place::Tools,
+        ..Script::default()
+    })
+}
+
+fn environment(kind: &str, facts: &Facts) -> Vec<(String, String)> {
+    vec![("PATH".to_owned(), PATH.to_owned()), (SCRIPTLET.to_owned(), format!("{kind} {}", facts.name))]
 }
 
 fn name(kind: &str, package: &str) -> String {
@@ -45,7 +72,8 @@ fn name(kind: &str, package: &str) -> String {
 
 /// Which scriptlet a process works for, by its environment.
 pub(super) fn script_of(packages: &[Facts], environment: &BTreeMap<String, String>) -> Option<String> {
-    const KINDS: [&str; 8] = [
+    const KINDS: [&str; 9] = [
+        ACCOUNTS,
         "%pretrans",
         "%pre",
         "%post",

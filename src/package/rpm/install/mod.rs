@@ -1,6 +1,7 @@
 //! Installing rpm packages together. The root's own rpm is asked for order and database; packages are then merged and scriptlets
 //! run as rpm would do it, with what rpm's manual says of triggers.
 
+mod accounts;
 mod call;
 mod plan;
 mod residue;
@@ -22,6 +23,7 @@ use crate::package::{
     Act, DatabaseContent, DatabaseFile, Diversion, Installation, Ledger, MemberKind, Part, Planned, Planner,
     ReadControl, ReadFile, Residue, Round, Script, Sharing, Told, Unpacked,
 };
+use accounts::Accounts;
 use plan::Plan;
 use residue::RESIDUE;
 use scriptlet::{Facts, Scriptlet};
@@ -30,11 +32,14 @@ use sequence::Event;
 /// The program that plans, and runs what is in its own Lua.
 const RPM: &str = "/usr/bin/rpm";
 
+/// The program that rpm has make users and groups, unless a distribution says otherwise.
+const SYSUSERS: &str = "/usr/bin/systemd-sysusers";
+
 /// The folder of the planner's root where it makes the database.
 const FOLDER: &str = "compose-rpmdb";
 
-/// The version of rpm from which on triggers of files are told how many packages there are.
-const COUNTS: &str = "4.20";
+/// The version of rpm from which on triggers of files are told how many packages there are, and users are made members of groups.
+const LATER: &str = "4.20";
 
 /// What of the database's folder belongs to programs that run: locks and memory that they share.
 const PASSING: [&str; 3] = [".rpm.lock", "rpmdb.sqlite-shm", "rpmdb.sqlite-wal"];
@@ -81,6 +86,31 @@ impl Rpm {
         self.facts.iter().position(|facts| facts.files.iter().any(|path| path == RPM))
     }
 
+    /// A package with the program that makes users and groups, where any has some to make.
+    fn maker(&self) -> Option<usize> {
+        let is_needed = self.facts.iter().any(|facts| !facts.accounts.is_empty());
+        self.facts.iter().position(|facts| is_needed && facts.has_program(SYSUSERS))
+    }
+
+    /// How users and groups of a package are made by `program`, which has to be in the planner's root.
+    fn make(&self, program: &str, package: usize, accounts: &Accounts, is_later: bool) -> Result<Option<Script>> {
+        let facts = &self.facts[package];
+        let Some(script) = call::make(program, facts, accounts, is_later) else { return Ok(None) };
+        if self.tools().into_iter().any(|tool| self.facts[tool].has_program(program)) {
+            return Ok(Some(script));
+        }
+        Err(anyhow!("{} has users and groups, and no package of the lock has {program}, which makes them", facts.name))
+            .hint(|| "add the package that has it, such as systemd, to `packages:`, and update the lock")
+    }
+
+    /// The packages of the planner's root.
+    fn tools(&self) -> Vec<usize> {
+        if self.own().is_none() {
+            return Vec::new();
+        }
+        dependencies_first(&self.packages, self.own().into_iter().chain(self.maker()))
+    }
+
     /// The preference of an ELF file, `RPMTAG_FILECOLORS`: that of 64-bit programs is the greater one (`_prefer_color`).
     fn color(&self, package: usize, path: &str) -> u64 {
         let number = self.facts[package].files.iter().position(|file| file.get(1..) == Some(path));
@@ -107,7 +137,7 @@ impl Installation for Rpm {
     }
 
     fn planner(&self) -> Option<Planner> {
-        let root = dependencies_first(&self.packages, self.own());
+        let root = self.tools();
         (!root.is_empty()).then(|| plan::planner(&self.packages, root))
     }
 
@@ -120,11 +150,11 @@ impl Installation for Rpm {
             return Err(anyhow!("no package of the lock has {RPM}, without which its packages cannot be installed"))
                 .hint(|| "add rpm to `packages:`, and update the lock");
         };
-        let Plan { order, place } = plan::read(&self.facts, &planned)?;
-        let counts = version::compare(&self.facts[own].version, COUNTS).is_ge();
+        let Plan { order, place, accounts } = plan::read(&self.facts, &planned)?;
+        let is_later = version::compare(&self.facts[own].version, LATER).is_ge();
         let _ = self.database.set(Self::place_database(&place, planned.made));
         let (mut rounds, mut at) = (Vec::new(), Round::default());
-        for event in sequence::sequence(&self.facts, &order, counts) {
+        for event in sequence::sequence(&self.facts, &order, is_later) {
             match event {
                 Event::Unpack(package) => {
                     if !at.acts.is_empty() {
@@ -134,6 +164,11 @@ impl Installation for Rpm {
                     if Some(&package) == order.last() {
                         at.register.clone_from(&order);
                     }
+                }
+                Event::Make(package, lines) => {
+                    let make = |program| self.make(program, package, lines, is_later);
+                    let script = accounts.as_deref().map(make).transpose()?.flatten();
+                    at.acts.extend(script.map(Act::Run));
                 }
                 Event::Run(call) => at.acts.push(Act::Run(call::script(&self.facts, &call))),
             }

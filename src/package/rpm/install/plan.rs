@@ -15,6 +15,9 @@ use crate::package::{Planned, Planner, Script, Unpacked};
 /// What begins the line that tells where the root keeps its database.
 const PLACE: &str = "the database is in ";
 
+/// What begins the line that tells what makes users and groups; nothing follows where this rpm makes none.
+const ACCOUNTS: &str = "users and groups are made by ";
+
 /// What is around the name of a package in the line that rpm prints when it begins to install it (`rpmpsmRun` in rpm's sources).
 const INSTALLS: [&str; 2] = ["install: ", " has "];
 
@@ -25,6 +28,8 @@ pub(super) struct Plan {
     pub order: Vec<usize>,
     /// The folder of the database, relative to the root.
     pub place: String,
+    /// The program that makes users and groups, if this rpm has one called.
+    pub accounts: Option<String>,
 }
 
 /// How to ask rpm, in a root of the packages `root`.
@@ -36,14 +41,16 @@ pub(super) fn planner(packages: &[Unpacked], root: Vec<usize>) -> Planner {
         command: [RPM.to_owned()].into_iter().chain(arguments).collect(),
         ..Script::default()
     };
-    let ask = vec!["--eval".to_owned(), format!("{PLACE}%{{_dbpath}}")];
+    let place = format!("{PLACE}%{{_dbpath}}");
+    let accounts = format!("{ACCOUNTS}%{{?__systemd_sysusers}}");
+    let ask = ["--eval", &place, "--eval", &accounts].map(str::to_owned).to_vec();
     let options = ["--install", "--justdb", "-vv", "--dbpath"].iter().map(|option| (*option).to_owned());
     let install = options
         .chain([format!("/{FOLDER}")])
         .chain(OPTIONS.iter().map(|option| (*option).to_owned()))
         .chain((0..packages.len()).map(path));
     let scripts = vec![
-        script("asking rpm where its database is", ask),
+        script("asking rpm for its settings", ask),
         script("planning the installation with rpm", install.collect()),
     ];
     Planner { packages: root, files, scripts, makes: Some(FOLDER), talk: Some("D: "), stays: true }
@@ -63,6 +70,8 @@ fn front(package: &Unpacked) -> Vec<u8> {
 pub(super) fn read(packages: &[Facts], planned: &Planned) -> Result<Plan> {
     let place = planned.printed.lines().find_map(|line| line.strip_prefix(PLACE));
     let place = place.filter(|place| place.starts_with('/')).context("rpm did not tell where its database is")?;
+    let accounts = planned.printed.lines().find_map(|line| line.strip_prefix(ACCOUNTS.trim_end())).map(str::trim);
+    let accounts = accounts.filter(|program| !program.is_empty()).map(str::to_owned);
     let numbers: HashMap<&str, usize> =
         packages.iter().enumerate().map(|(number, facts)| (facts.full_name.as_str(), number)).collect();
     let installed = planned.printed.lines().filter_map(|line| {
@@ -78,7 +87,7 @@ pub(super) fn read(packages: &[Facts], planned: &Planned) -> Result<Plan> {
     let missing: Vec<&str> = missing.map(|(_, facts)| facts.full_name.as_str()).collect();
     ensure!(missing.is_empty(), "rpm would not install {}", missing.join(", "));
     ensure!(order.len() == packages.len(), "rpm would install a package twice");
-    Ok(Plan { order, place: place.trim_matches('/').to_owned() })
+    Ok(Plan { order, place: place.trim_matches('/').to_owned(), accounts })
 }
 
 #[cfg(test)]
@@ -89,11 +98,17 @@ mod tests {
     fn what_rpm_prints_is_read() {
         let facts = |name: &str| Facts { full_name: format!("{name}-1:2-3.noarch"), ..Facts::default() };
         let packages = [facts("eel"), facts("pike")];
-        let printed = "the database is in /var/lib/rpm\n\
+        let printed = "the database is in /var/lib/rpm\nusers and groups are made by /bin/make\n\
             D:   install: pike-1:2-3.noarch has 4 files\nD: x\nD:   install: eel-1:2-3.noarch has 0 files\n";
         let planned = Planned { printed: printed.to_owned(), ..Planned::default() };
         let plan = read(&packages, &planned).unwrap();
         assert_eq!((plan.order, plan.place.as_str()), (vec![1, 0], "var/lib/rpm"));
+        assert_eq!(plan.accounts.as_deref(), Some("/bin/make"));
+        for none in ["", " "] {
+            let printed = printed.replace(" /bin/make", none);
+            let plan = read(&packages, &Planned { printed, ..Planned::default() }).unwrap();
+            assert_eq!(plan.accounts, None);
+        }
         let error = |printed: &str| {
             let planned = Planned { printed: printed.to_owned(), ..Planned::default() };
             read(&packages, &planned).unwrap_err().to_string()

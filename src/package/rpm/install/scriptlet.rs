@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::accounts::{self, Accounts};
 use crate::package::rpm::blob::Blob;
 use crate::package::rpm::relation::Range;
 use crate::package::rpm::{files, tag};
@@ -69,6 +70,8 @@ pub struct Facts {
     pub provides: Vec<(String, Range, String)>,
     /// Its files' absolute paths, in the header's order, ghosts included.
     pub files: Vec<String>,
+    /// Its users and groups.
+    pub accounts: Vec<Accounts>,
     /// `%pretrans`.
     pub pretrans: Option<Scriptlet>,
     /// `%pre`.
@@ -93,13 +96,13 @@ impl Facts {
         let text = |tag| -> Result<String> { Ok(lossy(header.text(tag)?.unwrap_or_default())) };
         let (name, version, release) = (text(tag::NAME)?, text(tag::VERSION)?, text(tag::RELEASE)?);
         let epoch = header.numbers(tag::EPOCH)?.first().map_or_else(String::new, |epoch| format!("{epoch}:"));
+        let provides = relations(header, [tag::PROVIDENAME, tag::PROVIDEFLAGS, tag::PROVIDEVERSION])?;
+        let files: Vec<String> = files::list(header)?.0.into_iter().map(|file| format!("/{}", file.path)).collect();
         let facts = Self {
             full_name: format!("{name}-{epoch}{version}-{release}.{}", text(tag::ARCH)?),
-            provides: relations(header, [tag::PROVIDENAME, tag::PROVIDEFLAGS, tag::PROVIDEVERSION])?
-                .into_iter()
-                .map(|(name, flags, version)| (name, range(flags), version))
-                .collect(),
-            files: files::list(header)?.0.into_iter().map(|file| format!("/{}", file.path)).collect(),
+            accounts: accounts::read(header, &provides, &files)?,
+            provides: provides.into_iter().map(|(name, flags, version)| (name, range(flags), version)).collect(),
+            files,
             pretrans: scriptlet(header, [tag::PRETRANS, tag::PRETRANSPROG, tag::PRETRANSFLAGS])?,
             pre: scriptlet(header, [tag::PREIN, tag::PREINPROG, tag::PREINFLAGS])?,
             post: scriptlet(header, [tag::POSTIN, tag::POSTINPROG, tag::POSTINFLAGS])?,
@@ -141,6 +144,12 @@ impl Facts {
         let files = self.file_triggers.iter().map(|trigger| ("%filetriggerin", &trigger.script));
         let transaction = self.transaction_triggers.iter().map(|trigger| ("%transfiletriggerin", &trigger.script));
         own.chain(self.triggers.iter().map(|script| ("%trigger", script))).chain(files).chain(transaction)
+    }
+
+    /// Whether it has a program, in a root whose folders at the top lead to those in `usr/`.
+    pub fn has_program(&self, path: &str) -> bool {
+        let plain = |path: &str| path.strip_prefix("/usr").unwrap_or(path).to_owned();
+        self.files.iter().any(|file| plain(file) == plain(path))
     }
 
     /// The paths that begin with a prefix.

@@ -1,6 +1,7 @@
 //! In which order rpm runs scriptlets and unpacks packages (rpm-scriptlets(7), "EXECUTION ORDER"), of a transaction that installs
 //! packages into an empty root. What the manual leaves open is as rpm does it, which a test compares.
 
+use super::accounts::Accounts;
 use super::scriptlet::{Condition, Facts, FileTrigger, Scriptlet};
 use crate::package::rpm::tag;
 
@@ -12,6 +13,8 @@ const EARLY: u64 = 10_000;
 pub enum Event<'a> {
     /// A package's files come to the root.
     Unpack(usize),
+    /// Users and groups of a package are made.
+    Make(usize, &'a Accounts),
     /// A scriptlet runs.
     Run(Call<'a>),
 }
@@ -69,6 +72,7 @@ pub fn sequence<'a>(packages: &'a [Facts], order: &[usize], counts: bool) -> Vec
 impl<'a> Transaction<'a> {
     fn install(&mut self, package: usize) {
         let facts = &self.packages[package];
+        self.events.extend(facts.accounts.iter().map(|accounts| Event::Make(package, accounts)));
         self.fire_others(package, "%triggerprein", tag::TRIGGERPREIN);
         self.fire_own(package, "%triggerprein", tag::TRIGGERPREIN);
         let count = self.count(package) + 1;
