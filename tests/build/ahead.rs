@@ -51,6 +51,9 @@ fn scripts_that_run_ahead_make_the_same_root() {
         package("environment", "env > /var/lib/environment\n"),
         package("dated", "touch -d @86400 /var/lib/dated\ncp -p /var/lib/dated /var/lib/copied\n"),
         package("dater", "stat -c '%Y %n' /var/lib/dated /var/lib/copied > /var/lib/dater\n").depends("dated, first"),
+        // Which files are newer follows the order of turns, and no change of a mode makes one new.
+        after_first("keeper", "sleep 1\nchmod 600 /var/lib/first\n"),
+        package("comparer", "cd /var/lib\nfind first teller two environment -newer first > comparer-first\nfind first teller two environment -newer teller > comparer-teller\n").depends("environment, keeper, linker, teller"),
         package("linker", "echo x > /var/lib/one\nln /var/lib/one /var/lib/two\nmkdir -p /usr/local/lib/linker\n"),
         package("teller", "echo teller runs\nsleep 1\necho told > /var/lib/teller\n"),
         package("waiter", "cat /var/lib/teller > /var/lib/waiter\n").depends("teller"),

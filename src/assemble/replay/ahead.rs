@@ -10,7 +10,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
+use crate::clock::Timestamp;
 use crate::sandbox::{Call, Observer, Touch};
+use crate::store::FileTime;
 
 use super::super::rounds::Coming;
 use super::digest;
@@ -29,9 +31,21 @@ pub(in crate::assemble) struct Board {
 
 struct Progress {
     stages: Vec<Stage>,
-    /// Runs in the order in which they ended, and in which of the roots ahead; none for the one where scripts have their turn.
-    told: Vec<(Option<usize>, Arc<Run>)>,
+    /// Runs in the order in which they ended.
+    told: Vec<Told>,
+    /// The script that had its turn last.
+    turn: usize,
     closed: bool,
+}
+
+/// A run that ended.
+#[derive(Clone)]
+struct Told {
+    /// In which of the roots ahead; none for the one where scripts have their turn.
+    place: Option<usize>,
+    /// The script's number, or that of the one ahead of it where that is not known.
+    turn: usize,
+    run: Arc<Run>,
 }
 
 /// How far a script is.
@@ -57,7 +71,7 @@ impl Board {
     pub fn new(scripts: Vec<Coming>) -> Self {
         let numbers = scripts.iter().enumerate().map(|(number, script)| (digest(&script.call), number)).collect();
         let stages = scripts.iter().map(|_| Stage::Waits).collect();
-        let progress = Mutex::new(Progress { stages, told: Vec::new(), closed: false });
+        let progress = Mutex::new(Progress { stages, told: Vec::new(), turn: 0, closed: false });
         Self { scripts, numbers, progress, news: Condvar::new() }
     }
 
@@ -80,6 +94,7 @@ impl Board {
     pub(super) fn take_turn(&self, call: [u8; 32]) -> Option<Ran> {
         let number = *self.numbers.get(&call)?;
         let mut progress = self.progress();
+        progress.turn = number;
         while matches!(progress.stages[number], Stage::Runs) {
             progress = self.news.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
@@ -89,13 +104,15 @@ impl Board {
         }
     }
 
-    /// A script ran, and where.
-    pub(super) fn tell(&self, place: Option<usize>, run: Arc<Run>) {
-        self.progress().told.push((place, run));
+    /// A script ran in its turn.
+    pub(super) fn tell(&self, run: Arc<Run>) {
+        let mut progress = self.progress();
+        let turn = progress.turn;
+        progress.told.push(Told { place: None, turn, run });
     }
 
     /// A script is to run ahead, if nothing else became of it: what ended after the first `heard` runs.
-    fn start(&self, number: usize, heard: usize) -> Option<Vec<(Option<usize>, Arc<Run>)>> {
+    fn start(&self, number: usize, heard: usize) -> Option<Vec<Told>> {
         let mut progress = self.progress();
         if progress.closed || !matches!(progress.stages[number], Stage::Waits) {
             return None;
@@ -116,7 +133,7 @@ impl Board {
         let mut progress = self.progress();
         progress.stages[number] = match ran {
             Some(ran) => {
-                progress.told.push((Some(place), ran.run.clone()));
+                progress.told.push(Told { place: Some(place), turn: number, run: ran.run.clone() });
                 Stage::Ran(ran)
             }
             None => Stage::Over,
@@ -139,19 +156,43 @@ pub(in crate::assemble) struct Scout<'a> {
     at: Option<usize>,
     /// What the script that is over printed.
     printed: Option<String>,
+    /// What the first script's files say of when they were modified, in seconds since 1970, and what folders say.
+    origin: i64,
+    folders: HashMap<String, FileTime>,
 }
 
 impl<'a> Scout<'a> {
     /// Of the root with this number.
     pub fn new(board: &'a Board, place: usize, ground: Ground<'a>) -> Self {
-        Self { board, place, witness: Witness::new(ground), begun: 0, renamed: 0, heard: 0, at: None, printed: None }
+        Self {
+            board,
+            place,
+            witness: Witness::new(ground),
+            begun: 0,
+            renamed: 0,
+            heard: 0,
+            at: None,
+            printed: None,
+            origin: Timestamp::now().seconds() - i64::try_from(board.scripts.len()).unwrap_or(0) / 1000 - 2,
+            folders: HashMap::new(),
+        }
+    }
+
+    /// Makes what a script left look as old as it is by the order of turns, whenever this root was given it: scripts may compare
+    /// times. All of it is in the past, a millisecond for each script.
+    fn date(&mut self, turn: usize, run: &Run) -> Result<()> {
+        let turn = i64::try_from(turn).unwrap_or(i64::MAX);
+        let time = (self.origin + turn / 1000, turn % 1000 * 1_000_000);
+        self.witness.date(run, time, &mut self.folders)
     }
 
     /// Makes the root what it was made elsewhere, and what precedes the script.
-    fn follow(&mut self, number: usize, told: &[(Option<usize>, Arc<Run>)]) -> Result<()> {
+    fn follow(&mut self, number: usize, told: &[Told]) -> Result<()> {
         self.heard += told.len();
-        for (_, run) in told.iter().filter(|(place, _)| *place != Some(self.place)) {
+        let own = Some(self.place);
+        for Told { turn, run, .. } in told.iter().filter(|told| told.place != own) {
             self.witness.redo(run)?;
+            self.date(*turn, run)?;
         }
         for script in &self.board.scripts[self.renamed..=number] {
             for (from, to) in &script.renames {
@@ -203,6 +244,11 @@ impl Observer for Scout<'_> {
         let printed = self.printed.take();
         let ran = run.and_then(|(run, _)| Some(Ran { run: Arc::new(run), printed: printed? }));
         if let Some(number) = self.at.take() {
+            if let Some(ran) = &ran
+                && self.date(number, &ran.run).is_err()
+            {
+                self.witness.lost = true;
+            }
             self.board.settle(self.place, number, ran);
         }
     }

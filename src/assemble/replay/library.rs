@@ -39,7 +39,16 @@ pub(super) struct Record {
     /// Of those that are files of several names, each but the first, and that one.
     pub links: BTreeMap<String, String>,
     /// Of those that are files or links, when they say that they were modified, where that is not when the script ran.
-    pub times: BTreeMap<String, FileTime>,
+    pub times: BTreeMap<String, Time>,
+}
+
+/// When a file says that it was modified.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum Time {
+    /// When it was before.
+    Kept,
+    /// Then.
+    Set(FileTime),
 }
 
 /// A run of a script by itself.
@@ -55,7 +64,7 @@ pub(super) struct Run {
     /// As in [`Record`].
     pub links: BTreeMap<String, String>,
     /// As in [`Record`].
-    pub times: BTreeMap<String, FileTime>,
+    pub times: BTreeMap<String, Time>,
 }
 
 /// The ref of what is kept under a key.

@@ -39,7 +39,7 @@ use library::{Library, Run};
 use witness::Witness;
 
 /// Part of every key; to be raised when the same scripts do something else than before.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// What scripts did, before and in this build.
 pub(super) struct Replay {
@@ -227,7 +227,7 @@ impl Recorder<'_> {
             Err(_) => return self.ahead.close(),
         }
         if !told.changes.is_empty() {
-            self.ahead.tell(None, Arc::new(told));
+            self.ahead.tell(Arc::new(told));
         }
     }
 }

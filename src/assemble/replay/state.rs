@@ -167,7 +167,29 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    /// Sets when the file or link at a path says that it was modified.
+    /// Gives the file at a path, which is this, another name.
+    pub fn rename(&mut self, from: &str, to: &str, entry: Entry) -> Result<()> {
+        let (Some(old), Some(new)) = (self.locate(from)?, self.locate(to)?) else {
+            anyhow::bail!("cannot rename /{from} to /{to}: there is no such folder");
+        };
+        rustix::fs::renameat(&old.0, old.1, &new.0, new.1)
+            .with_context(|| format!("cannot rename /{from} to /{to}"))?;
+        self.set(to, entry);
+        self.set(from, Entry::Absent);
+        Ok(())
+    }
+
+    /// When what is at a path says that it was modified.
+    pub fn modified(&self, path: &str) -> Result<Option<FileTime>> {
+        let Some((folder, name)) = self.locate(path)? else { return Ok(None) };
+        match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some((stat.st_mtime, stat.st_mtime_nsec.cast_signed()))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("cannot look at /{path}")),
+        }
+    }
+
+    /// Sets when what is at a path says that it was modified.
     pub fn set_modified(&self, path: &str, time: FileTime) -> Result<()> {
         let Some((folder, name)) = self.locate(path)? else { return Ok(()) };
         store::set_modified(&folder, name, time).with_context(|| format!("cannot set the time of /{path}"))

@@ -10,10 +10,10 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::package::{Asked, Ledger, Residue, Treatment};
 use crate::sandbox::{Need, Touch};
-use crate::store::{Directory, Entry, Inode, Node, ObjectReader, ObjectWriter, Tree, split};
+use crate::store::{Directory, Entry, FileTime, Inode, Node, ObjectReader, ObjectWriter, Tree, split};
 
 use super::super::normalise;
-use super::library::{Condition, Run};
+use super::library::{Condition, Run, Time};
 use super::state::State;
 
 /// The root of a round as it is before scripts run in it.
@@ -47,7 +47,8 @@ struct Running {
     conditions: BTreeMap<String, (Need, Sha256)>,
     /// What it asked the package database for, and what that said.
     asked: BTreeMap<Asked, Sha256>,
-    changes: BTreeSet<String>,
+    /// The paths that it may have changed, and when what was there was modified.
+    changes: BTreeMap<String, Option<FileTime>>,
     /// Whether it did something that cannot be told in full.
     unfit: bool,
     /// When it began.
@@ -58,7 +59,7 @@ impl Running {
     /// What of the package database is asked for by one who reads it; none when that is no part of it, or one that the script
     /// itself wrote to.
     fn asks(&self, ledger: Ledger, touch: &Touch) -> Option<Vec<Asked>> {
-        if touch.changes || !ledger.has(&touch.path) || self.changes.iter().any(|path| ledger.has(path)) {
+        if touch.changes || !ledger.has(&touch.path) || self.changes.keys().any(|path| ledger.has(path)) {
             return None;
         }
         let (program, arguments) = touch.process.program()?;
@@ -78,7 +79,7 @@ impl<'a> Witness<'a> {
 
     /// A script runs that was called so.
     pub fn begin(&mut self, call: [u8; 32]) {
-        let (conditions, asked, changes) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (conditions, asked, changes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         self.at = Some(Running { call, conditions, asked, changes, unfit: false, begun: now() });
     }
 
@@ -119,7 +120,7 @@ impl<'a> Witness<'a> {
             return self.require(ledger.file, Need::Kind, false);
         }
         let known = running.conditions.get(&touch.path).map(|(need, _)| *need);
-        let own = running.changes.contains(&touch.path);
+        let own = running.changes.contains_key(&touch.path);
         if known.is_none_or(|known| known < touch.need) && !own {
             let need = if is_volatile(self.ground.residue, &touch.path) { Need::Kind } else { touch.need };
             self.require(&touch.path, need, !touch.changes)?;
@@ -136,7 +137,9 @@ impl<'a> Witness<'a> {
                 running.unfit = true;
                 self.lost = true;
             }
-            running.changes.insert(touch.path.clone());
+            if !own {
+                running.changes.insert(touch.path.clone(), state.modified(&touch.path)?);
+            }
         }
         Ok(())
     }
@@ -193,27 +196,45 @@ impl<'a> Witness<'a> {
         let gone = |entry: &Entry| *entry == Entry::Absent;
         let (absent, present): (Vec<_>, Vec<_>) = run.changes.iter().partition(|(_, entry)| gone(entry));
         for (path, entry) in absent.into_iter().rev().chain(present) {
+            let time = match run.times.get(path) {
+                None => None,
+                Some(Time::Kept) => state.modified(path)?,
+                Some(Time::Set(time)) => Some(*time),
+            };
             match run.links.get(path) {
                 Some(first) => state.link(first, path)?,
                 // What is in a folder of residue is no condition.
                 None => state.put(path, entry, is_volatile(self.ground.residue, path))?,
             }
-            if let Some(time) = run.times.get(path) {
-                state.set_modified(path, *time)?;
+            if let Some(time) = time {
+                state.set_modified(path, time)?;
             }
         }
         Ok(())
     }
 
-    /// Gives what is at a path the other name, if something is there.
+    /// Makes what a run left, and the folders that it is in, say that it was modified then; those in `folders` not earlier than
+    /// they say there.
+    pub fn date(&self, run: &Run, time: FileTime, folders: &mut HashMap<String, FileTime>) -> Result<()> {
+        let Some(state) = &self.state else { return Ok(()) };
+        for (path, entry) in &run.changes {
+            if matches!(entry, Entry::Leaf(_)) && !run.times.contains_key(path) {
+                state.set_modified(path, time)?;
+            }
+        }
+        for folder in run.changes.iter().map(|(path, _)| split(path).0).collect::<BTreeSet<_>>() {
+            let latest = folders.entry(folder.to_owned()).or_insert(time);
+            *latest = time.max(*latest);
+            state.set_modified(folder, *latest)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the file at a path the other name, if one is there.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<()> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let entry = state.entry(from)?;
-        if entry != Entry::Absent {
-            state.put(to, &entry, false)?;
-            state.put(from, &Entry::Absent, false)?;
-        }
-        Ok(())
+        if matches!(entry, Entry::Leaf(_)) { state.rename(from, to, entry) } else { Ok(()) }
     }
 
     /// Whether a path is residue, or below it.
@@ -238,13 +259,14 @@ impl<'a> Witness<'a> {
     fn conclude(&mut self, running: Running) -> Result<(Run, bool)> {
         let Running { call, mut conditions, asked, changes, mut unfit, begun } = running;
         let state = self.state.as_mut().context("a script runs before its root is there")?;
-        let found: Vec<_> = changes.into_iter().map(|path| Ok((state.read(&path)?, path))).collect::<Result<_>>()?;
-        let links = Links::of(found.iter().map(|((_, inode), path)| (path.as_str(), *inode)));
+        let found = changes.into_iter().map(|(path, before)| Ok((state.read(&path)?, path, before)));
+        let found: Vec<_> = found.collect::<Result<_>>()?;
+        let links = Links::of(found.iter().map(|((_, inode), path, _)| (path.as_str(), *inode)));
         let mut entries = Vec::with_capacity(found.len());
         let mut times = BTreeMap::new();
         // File systems have a clock of their own, which lags behind.
         let meanwhile = begun - 1..=now() + 1;
-        for ((entry, inode), path) in found {
+        for ((entry, inode), path, modified) in found {
             let before = state.entry(&path)?;
             let shared = inode.is_some_and(|inode| links.is_partial(inode));
             if shared && entry != before {
@@ -267,8 +289,10 @@ impl<'a> Witness<'a> {
                     continue;
                 }
             }
-            if let Some(inode) = inode.filter(|inode| !meanwhile.contains(&inode.modified.0)) {
-                times.insert(path.clone(), inode.modified);
+            match inode.map(|inode| inode.modified) {
+                Some(time) if modified == Some(time) => drop(times.insert(path.clone(), Time::Kept)),
+                Some(time) if !meanwhile.contains(&time.0) => drop(times.insert(path.clone(), Time::Set(time))),
+                _ => {}
             }
             entries.push((path, entry));
         }
