@@ -115,15 +115,20 @@ impl<'a> Watch<'a> {
     }
 
     /// Finds a script that takes too long: a process which is older than scripts may be and not `runner`, the one that runs
-    /// them one after another.
+    /// them one after another. A process that the runner has made and that is not yet a script waits for its observer.
     fn look_at_times(&mut self, processes: &[Process], runner: Option<Pid>) -> Result<(), Failure> {
         let Some(limit) = self.limits.script_time else { return Ok(()) };
         let now = Instant::now();
         let before = std::mem::take(&mut self.known);
-        self.known = processes.iter().map(|p| (p.key(), before.get(&p.key()).copied().unwrap_or(now))).collect();
-        let is_runner = |p: &Process| runner.is_some_and(|runner| runner.as_raw_nonzero().get() == p.id);
-        let old = |p: &&Process| !is_runner(p) && now.duration_since(self.known[&p.key()]) > limit;
-        if processes.iter().any(|p| old(&p)) { Err(blame(How::Overtime(limit), processes)) } else { Ok(()) }
+        let is_runner = |p: &&Process| runner.is_some_and(|runner| runner.as_raw_nonzero().get() == p.id);
+        let runners = processes.iter().find(is_runner).map(Process::command_line);
+        let since = |p: &Process| match before.get(&p.key()) {
+            Some(since) if runners.as_ref() != Some(&p.command_line()) => *since,
+            _ => now,
+        };
+        self.known = processes.iter().map(|p| (p.key(), since(p))).collect();
+        let old = |p: &Process| now.duration_since(self.known[&p.key()]) > limit;
+        if processes.iter().any(old) { Err(blame(How::Overtime(limit), processes)) } else { Ok(()) }
     }
 
     fn look_at_places(&mut self, processes: &[Process]) -> Result<(), Failure> {
