@@ -230,6 +230,10 @@ fn create(file: &TemporaryFile) -> Result<bool> {
 
 fn run_steps(plan: &Plan, set_up: SetUp<'_>) -> i32 {
     let SetUp { created, mut watch, line, registry: _registry } = set_up;
+    if plan.goes_on && line.is_none() {
+        // Nobody could tell what came of its steps.
+        return 0;
+    }
     for (number, step) in plan.steps.iter().enumerate() {
         if plan.interactive && number + 1 == plan.steps.len() {
             return hand_over(step);

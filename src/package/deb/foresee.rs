@@ -1,6 +1,6 @@
 //! Which scripts calls of `dpkg --configure` run, and how (Policy 6.5, dpkg(1), `deferred_configure` in dpkg's sources).
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::install::{DPKG, database_name};
 use super::plan;
@@ -60,16 +60,20 @@ impl<'a> Foresight<'a> {
         let Some(at) = at.filter(|_| program.is_some_and(|program| program == DPKG)) else { return Vec::new() };
         let names = &script.command[at + 2..];
         let all = names == ["--pending"];
-        let position =
-            |package: &usize| names.iter().position(|name| *name == plan::full_name(&self.packages[*package]));
-        let waiting = std::mem::take(&mut self.waiting);
-        let (mut meant, rest): (Vec<_>, _) =
-            waiting.into_iter().partition(|package| all || position(package).is_some());
-        if all {
-            meant.sort_by_key(|package| bin(&self.packages[*package].name));
-        } else {
-            meant.sort_by_key(position);
+        let places: HashMap<&str, usize> = names.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
+        let place = |package: usize| {
+            let package = &self.packages[package];
+            if all { Some(bin(&package.name) as usize) } else { places.get(plan::full_name(package).as_str()).copied() }
+        };
+        let (mut meant, mut rest) = (Vec::new(), Vec::new());
+        for package in std::mem::take(&mut self.waiting) {
+            match place(package) {
+                Some(place) => meant.push((place, package)),
+                None => rest.push(package),
+            }
         }
+        meant.sort_by_key(|(place, _)| *place);
+        let meant: Vec<usize> = meant.into_iter().map(|(_, package)| package).collect();
         self.waiting = rest;
         let mut pending: HashSet<&str> = meant.iter().map(|package| self.packages[*package].name.as_str()).collect();
         let mut queue = VecDeque::from(meant);
