@@ -1,4 +1,4 @@
-//! The only place that knows the time: instants as whole seconds since 1970 in UTC.
+//! The only place that knows the time: instants as whole seconds since 1970 in UTC, and the times of files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,6 +44,13 @@ impl Timestamp {
     pub fn seconds(self) -> i64 {
         self.0.as_second()
     }
+}
+
+/// The host's present time as files have it: seconds since 1970, and nanoseconds.
+pub fn of_files() -> (i64, i64) {
+    #[allow(clippy::disallowed_methods, reason = "this is the module the lint points to")]
+    let now = jiff::Timestamp::now();
+    (now.as_second(), i64::from(now.subsec_nanosecond()))
 }
 
 /// Why a text is no point in time.

@@ -55,7 +55,7 @@ pub use objects::Objects;
 pub use prune::Freed;
 pub use put::{link, put, set_modified};
 pub use tree::{Directory, Entries, Extras, Leaf, Node, StoredTree, Tree, split};
-pub use upper::{Entry, FileTime, Inode, apply_upper};
+pub use upper::{Entry, FileTime, Inode, NOW, apply_upper};
 
 use crate::digest::Sha256;
 use crate::package::Format;

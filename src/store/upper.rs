@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, UTIME_NOW};
 use serde::{Deserialize, Serialize};
 
 use super::object::{Attributes, Content, ObjectWriter, Xattrs, is_kept_xattr};
@@ -35,12 +35,13 @@ pub struct Inode {
     pub id: (u64, u64),
     /// How many names it has.
     pub names: u64,
-    /// When it was modified, by its own account.
-    pub modified: FileTime,
 }
 
 /// Seconds since 1970, and nanoseconds.
 pub type FileTime = (i64, i64);
+
+/// To be set as a time: the present, by the clock of files (utimensat(2)).
+pub const NOW: FileTime = (0, UTIME_NOW);
 
 /// What is at a path.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -63,8 +64,7 @@ impl Entry {
             Ok(metadata) if metadata.file_type().is_socket() => Ok((Self::Absent, None)),
             Ok(metadata) => {
                 let entry = read_entry(writer, path, &metadata)?;
-                let modified = (metadata.mtime(), metadata.mtime_nsec());
-                let inode = Inode { id: (metadata.dev(), metadata.ino()), names: metadata.nlink(), modified };
+                let inode = Inode { id: (metadata.dev(), metadata.ino()), names: metadata.nlink() };
                 let inode = matches!(entry, Self::Leaf(_)).then_some(inode);
                 Ok((entry, inode))
             }

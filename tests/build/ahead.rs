@@ -54,6 +54,24 @@ fn scripts_that_run_ahead_make_the_same_root() {
         // Which files are newer follows the order of turns, and no change of a mode makes one new.
         after_first("keeper", "sleep 1\nchmod 600 /var/lib/first\n"),
         package("comparer", "cd /var/lib\nfind first teller two environment -newer first > comparer-first\nfind first teller two environment -newer teller > comparer-teller\n").depends("environment, keeper, linker, teller"),
+        // Which folders are newer than a file: those alone where names came and went.
+        package("folders", "true\n")
+            .file("usr/share/folders/kept/file", "")
+            .dir("usr/share/folders/kept/folder")
+            .dir("usr/share/folders/new")
+            .dir("usr/share/folders/old")
+            .dir("usr/share/folders/used"),
+        package("stamp", "touch /var/lib/stamp\n").depends("folders"),
+        package(
+            "toucher",
+            "cd /usr/share/folders\necho new > kept/file\nchown 1 kept/folder\ntouch new/file\ntouch used/file\nrm used/file\ntouch -d @86400 old\n",
+        )
+        .depends("stamp"),
+        package(
+            "judge",
+            "cd /usr/share/folders\ncat kept/file\nfind . -newer /var/lib/stamp | sort > /var/lib/judge\n",
+        )
+        .depends("toucher, first"),
         package("linker", "echo x > /var/lib/one\nln /var/lib/one /var/lib/two\nmkdir -p /usr/local/lib/linker\n"),
         package("teller", "echo teller runs\nsleep 1\necho told > /var/lib/teller\n"),
         package("waiter", "cat /var/lib/teller > /var/lib/waiter\n").depends("teller"),

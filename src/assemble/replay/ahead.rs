@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::clock::Timestamp;
+use crate::clock;
 use crate::sandbox::{Call, Observer, Touch};
 use crate::store::FileTime;
 
@@ -18,6 +19,12 @@ use super::super::rounds::Coming;
 use super::digest;
 use super::library::Run;
 use super::witness::{Ground, Witness};
+
+/// How much later than one script the next one left what it did, by what files say.
+const APART: Duration = Duration::from_micros(1);
+/// How far the clock that files are given times by may lag behind: a tick (time(7)).
+const LAG: Duration = Duration::from_millis(10);
+const NANOSECONDS: i64 = 1_000_000_000;
 
 /// What is known of the scripts of a round that may run ahead of their turn.
 pub(in crate::assemble) struct Board {
@@ -39,13 +46,12 @@ struct Progress {
 }
 
 /// A run that ended.
-#[derive(Clone)]
 struct Told {
-    /// In which of the roots ahead; none for the one where scripts have their turn.
-    place: Option<usize>,
     /// The script's number, or that of the one ahead of it where that is not known.
     turn: usize,
     run: Arc<Run>,
+    /// The roots ahead in which it happened, or was made to.
+    places: Vec<usize>,
 }
 
 /// How far a script is.
@@ -108,11 +114,12 @@ impl Board {
     pub(super) fn tell(&self, run: Arc<Run>) {
         let mut progress = self.progress();
         let turn = progress.turn;
-        progress.told.push(Told { place: None, turn, run });
+        progress.told.push(Told { turn, run, places: Vec::new() });
     }
 
-    /// A script is to run ahead, if nothing else became of it: what ended after the first `heard` runs.
-    fn start(&self, number: usize, heard: usize) -> Option<Vec<Told>> {
+    /// A script is to run ahead in one of the roots, if nothing else became of it: the turns and runs that precede it and that
+    /// this root lacks.
+    fn start(&self, place: usize, number: usize) -> Option<Vec<(usize, Arc<Run>)>> {
         let mut progress = self.progress();
         if progress.closed || !matches!(progress.stages[number], Stage::Waits) {
             return None;
@@ -125,7 +132,13 @@ impl Board {
             return None;
         }
         progress.stages[number] = Stage::Runs;
-        Some(progress.told[heard..].to_vec())
+        let mut lacking = Vec::new();
+        for told in progress.told.iter_mut().filter(|told| told.turn < number && !told.places.contains(&place)) {
+            told.places.push(place);
+            lacking.push((told.turn, told.run.clone()));
+        }
+        lacking.sort_by_key(|(turn, _)| *turn);
+        Some(lacking)
     }
 
     /// A script that ran ahead is over.
@@ -133,7 +146,7 @@ impl Board {
         let mut progress = self.progress();
         progress.stages[number] = match ran {
             Some(ran) => {
-                progress.told.push(Told { place: Some(place), turn: number, run: ran.run.clone() });
+                progress.told.push(Told { turn: number, run: ran.run.clone(), places: vec![place] });
                 Stage::Ran(ran)
             }
             None => Stage::Over,
@@ -150,15 +163,13 @@ pub(in crate::assemble) struct Scout<'a> {
     /// How many scripts were to begin, and up to which one files were renamed.
     begun: usize,
     renamed: usize,
-    /// How many runs this root was given.
-    heard: usize,
     /// The script that runs.
     at: Option<usize>,
     /// What the script that is over printed.
     printed: Option<String>,
-    /// What the first script's files say of when they were modified, in seconds since 1970, and what folders say.
-    origin: i64,
-    folders: HashMap<String, FileTime>,
+    /// When the root was entered, and what files and folders say of when they were modified.
+    entered: FileTime,
+    latest: HashMap<String, FileTime>,
 }
 
 impl<'a> Scout<'a> {
@@ -170,27 +181,25 @@ impl<'a> Scout<'a> {
             witness: Witness::new(ground),
             begun: 0,
             renamed: 0,
-            heard: 0,
             at: None,
             printed: None,
-            origin: Timestamp::now().seconds() - i64::try_from(board.scripts.len()).unwrap_or(0) / 1000 - 2,
-            folders: HashMap::new(),
+            entered: (0, 0),
+            latest: HashMap::new(),
         }
     }
 
     /// Makes what a script left look as old as it is by the order of turns, whenever this root was given it: scripts may compare
-    /// times. All of it is in the past, a millisecond for each script.
+    /// times.
     fn date(&mut self, turn: usize, run: &Run) -> Result<()> {
-        let turn = i64::try_from(turn).unwrap_or(i64::MAX);
-        let time = (self.origin + turn / 1000, turn % 1000 * 1_000_000);
-        self.witness.date(run, time, &mut self.folders)
+        let (seconds, nanoseconds) = self.entered;
+        let nanoseconds = nanoseconds + i64::try_from((APART * u32::try_from(turn + 1)?).as_nanos())?;
+        let time = (seconds + nanoseconds / NANOSECONDS, nanoseconds % NANOSECONDS);
+        self.witness.date(run, time, &mut self.latest)
     }
 
     /// Makes the root what it was made elsewhere, and what precedes the script.
-    fn follow(&mut self, number: usize, told: &[Told]) -> Result<()> {
-        self.heard += told.len();
-        let own = Some(self.place);
-        for Told { turn, run, .. } in told.iter().filter(|told| told.place != own) {
+    fn follow(&mut self, number: usize, lacking: &[(usize, Arc<Run>)]) -> Result<()> {
+        for (turn, run) in lacking {
             self.witness.redo(run)?;
             self.date(*turn, run)?;
         }
@@ -207,6 +216,9 @@ impl<'a> Scout<'a> {
 impl Observer for Scout<'_> {
     fn enter(&mut self, root: OwnedFd) -> Result<()> {
         self.witness.enter(root);
+        self.entered = clock::of_files();
+        // What scripts ahead make themselves is newer than any turn.
+        std::thread::sleep(LAG + APART * u32::try_from(self.board.scripts.len())?);
         Ok(())
     }
 
@@ -216,9 +228,9 @@ impl Observer for Scout<'_> {
         if self.witness.lost {
             return true;
         }
-        let Some(told) = self.board.start(number, self.heard) else { return true };
+        let Some(lacking) = self.board.start(self.place, number) else { return true };
         self.at = Some(number);
-        if self.follow(number, &told).is_err() {
+        if self.follow(number, &lacking).is_err() {
             self.witness.lost = true;
             self.fail();
             return true;
@@ -295,7 +307,7 @@ mod tests {
         assert!(board.start(0, 0).is_some());
         assert!(board.start(0, 0).is_none(), "it runs");
         assert!(board.take_turn(call(1)).is_none(), "it did not run ahead");
-        assert!(board.start(1, 0).is_none(), "its turn has come");
+        assert!(board.start(0, 1).is_none(), "its turn has come");
         board.settle(0, 0, Some(ran()));
         assert!(board.take_turn(call(0)).is_some());
         assert!(board.take_turn(call(0)).is_none(), "it has had its turn");
@@ -305,12 +317,15 @@ mod tests {
     #[test]
     fn scripts_that_share_files_follow_each_other() {
         let board = Board::new(vec![script("/a", &["x"]), script("/b", &["y", "x"]), script("/c", &["z"])]);
-        assert!(board.start(1, 0).is_none(), "the first one waits");
+        assert!(board.start(0, 1).is_none(), "the first one waits");
         assert!(board.start(0, 0).is_some());
-        assert!(board.start(1, 0).is_none(), "the first one runs");
-        assert!(board.start(2, 0).is_some());
+        assert!(board.start(1, 1).is_none(), "the first one runs");
+        assert!(board.start(1, 2).is_some());
+        board.settle(1, 2, Some(ran()));
         board.settle(0, 0, Some(ran()));
-        assert_eq!(board.start(1, 0).map(|told| told.len()), Some(1), "it is told of the first one");
+        let turns =
+            |lacking: Option<Vec<(usize, Arc<Run>)>>| lacking.map(|runs| runs.iter().map(|(turn, _)| *turn).collect());
+        assert_eq!(turns(board.start(1, 1)), Some(vec![0]), "it is told of the first one, and not of the last");
         board.close();
         assert!(board.is_closed());
     }
@@ -322,7 +337,7 @@ mod tests {
         let call = digest(&board.scripts[0].call);
         let taken = std::thread::scope(|scope| {
             let taking = scope.spawn(|| board.take_turn(call));
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
             assert!(!taking.is_finished());
             board.settle(0, 0, None);
             taking.join().unwrap()

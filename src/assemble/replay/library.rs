@@ -38,11 +38,13 @@ pub(super) struct Record {
     pub changes: Vec<(String, Entry)>,
     /// Of those that are files of several names, each but the first, and that one.
     pub links: BTreeMap<String, String>,
-    /// Of those that are files or links, when they say that they were modified, where that is not when the script ran.
+    /// Of those that are there, when they say that they were modified, where that is not when the script ran.
     pub times: BTreeMap<String, Time>,
+    /// The other folders that say that they were modified when the script ran: names came or went there.
+    pub folders: Vec<String>,
 }
 
-/// When a file says that it was modified.
+/// When a file or folder says that it was modified.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Time {
     /// When it was before.
@@ -65,6 +67,8 @@ pub(super) struct Run {
     pub links: BTreeMap<String, String>,
     /// As in [`Record`].
     pub times: BTreeMap<String, Time>,
+    /// As in [`Record`].
+    pub folders: Vec<String>,
 }
 
 /// The ref of what is kept under a key.
@@ -105,16 +109,16 @@ impl Library {
 
     /// A run, which has all its conditions here.
     pub fn run(&self, record: &Record) -> Run {
-        let Record { call, asked, changes, links, times, .. } = record.clone();
+        let Record { call, asked, changes, links, times, folders, .. } = record.clone();
         let conditions = self.conditions_of(record).flatten().cloned().collect();
-        Run { call, conditions, asked, changes, links, times }
+        Run { call, conditions, asked, changes, links, times, folders }
     }
 
     /// Keeps a run.
     pub fn keep(&mut self, run: &Run) {
-        let Run { call, conditions, asked, changes, links, times } = run.clone();
+        let Run { call, conditions, asked, changes, links, times, folders } = run.clone();
         let conditions = conditions.into_iter().map(|condition| self.number(condition)).collect();
-        self.records.push(Record { call, conditions, asked, changes, links, times });
+        self.records.push(Record { call, conditions, asked, changes, links, times, folders });
     }
 
     /// The number of a condition.

@@ -31,7 +31,7 @@ use crate::digest::{Hasher, Sha256};
 use crate::package::{Ledger, Residue};
 use crate::progress::Progress;
 use crate::sandbox::{Call, Observer, Touch};
-use crate::store::{Directory, NewCommit, Node, ObjectReader, ObjectWriter, Store, Tree};
+use crate::store::{Directory, NewCommit, Node, ObjectReader, ObjectWriter, Store, Tree, split};
 
 use super::origins::Deeds;
 use ahead::Ran;
@@ -39,7 +39,7 @@ use library::{Library, Run};
 use witness::Witness;
 
 /// Part of every key; to be raised when the same scripts do something else than before.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// What scripts did, before and in this build.
 pub(super) struct Replay {
@@ -223,7 +223,10 @@ impl Recorder<'_> {
         }
         let mut told = run.unwrap_or_default();
         match self.witness.entries(others.iter()) {
-            Ok(entries) => told.changes.extend(entries),
+            Ok(entries) => {
+                told.folders.extend(entries.iter().map(|(path, _)| split(path).0.to_owned()));
+                told.changes.extend(entries);
+            }
             Err(_) => return self.ahead.close(),
         }
         if !told.changes.is_empty() {

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::package::{Asked, Ledger, Residue, Treatment};
 use crate::sandbox::{Need, Touch};
-use crate::store::{Directory, Entry, FileTime, Inode, Node, ObjectReader, ObjectWriter, Tree, split};
+use crate::store::{Directory, Entry, FileTime, Inode, NOW, Node, ObjectReader, ObjectWriter, Tree, split};
 
 use super::super::normalise;
 use super::library::{Condition, Run, Time};
@@ -47,8 +47,10 @@ struct Running {
     conditions: BTreeMap<String, (Need, Sha256)>,
     /// What it asked the package database for, and what that said.
     asked: BTreeMap<Asked, Sha256>,
-    /// The paths that it may have changed, and when what was there was modified.
-    changes: BTreeMap<String, Option<FileTime>>,
+    /// The paths that it may have changed.
+    changes: BTreeSet<String>,
+    /// When what was at these paths was modified, and the folders that they are in.
+    modified: BTreeMap<String, Option<FileTime>>,
     /// Whether it did something that cannot be told in full.
     unfit: bool,
     /// When it began.
@@ -59,7 +61,7 @@ impl Running {
     /// What of the package database is asked for by one who reads it; none when that is no part of it, or one that the script
     /// itself wrote to.
     fn asks(&self, ledger: Ledger, touch: &Touch) -> Option<Vec<Asked>> {
-        if touch.changes || !ledger.has(&touch.path) || self.changes.keys().any(|path| ledger.has(path)) {
+        if touch.changes || !ledger.has(&touch.path) || self.changes.iter().any(|path| ledger.has(path)) {
             return None;
         }
         let (program, arguments) = touch.process.program()?;
@@ -79,8 +81,15 @@ impl<'a> Witness<'a> {
 
     /// A script runs that was called so.
     pub fn begin(&mut self, call: [u8; 32]) {
-        let (conditions, asked, changes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        self.at = Some(Running { call, conditions, asked, changes, unfit: false, begun: now() });
+        self.at = Some(Running {
+            call,
+            conditions: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            changes: BTreeSet::new(),
+            modified: BTreeMap::new(),
+            unfit: false,
+            begun: now(),
+        });
     }
 
     /// The script does not run.
@@ -120,7 +129,7 @@ impl<'a> Witness<'a> {
             return self.require(ledger.file, Need::Kind, false);
         }
         let known = running.conditions.get(&touch.path).map(|(need, _)| *need);
-        let own = running.changes.contains_key(&touch.path);
+        let own = running.changes.contains(&touch.path);
         if known.is_none_or(|known| known < touch.need) && !own {
             let need = if is_volatile(self.ground.residue, &touch.path) { Need::Kind } else { touch.need };
             self.require(&touch.path, need, !touch.changes)?;
@@ -138,7 +147,12 @@ impl<'a> Witness<'a> {
                 self.lost = true;
             }
             if !own {
-                running.changes.insert(touch.path.clone(), state.modified(&touch.path)?);
+                for path in [&touch.path, split(&touch.path).0] {
+                    if !running.modified.contains_key(path) {
+                        running.modified.insert(path.to_owned(), state.modified(path)?);
+                    }
+                }
+                running.changes.insert(touch.path.clone());
             }
         }
         Ok(())
@@ -193,39 +207,36 @@ impl<'a> Witness<'a> {
     /// Makes everything be there that a run left.
     pub fn redo(&mut self, run: &Run) -> Result<()> {
         let Some(state) = &mut self.state else { return Ok(()) };
+        let mut times = Vec::new();
+        for (path, time) in times_of(run) {
+            times.extend(match time {
+                None => Some((path, NOW)),
+                Some(Time::Kept) => state.modified(path)?.map(|time| (path, time)),
+                Some(Time::Set(time)) => Some((path, time)),
+            });
+        }
         let gone = |entry: &Entry| *entry == Entry::Absent;
         let (absent, present): (Vec<_>, Vec<_>) = run.changes.iter().partition(|(_, entry)| gone(entry));
         for (path, entry) in absent.into_iter().rev().chain(present) {
-            let time = match run.times.get(path) {
-                None => None,
-                Some(Time::Kept) => state.modified(path)?,
-                Some(Time::Set(time)) => Some(*time),
-            };
             match run.links.get(path) {
                 Some(first) => state.link(first, path)?,
                 // What is in a folder of residue is no condition.
                 None => state.put(path, entry, is_volatile(self.ground.residue, path))?,
             }
-            if let Some(time) = time {
-                state.set_modified(path, time)?;
-            }
+        }
+        for (path, time) in times {
+            state.set_modified(path, time)?;
         }
         Ok(())
     }
 
-    /// Makes what a run left, and the folders that it is in, say that it was modified then; those in `folders` not earlier than
-    /// they say there.
-    pub fn date(&self, run: &Run, time: FileTime, folders: &mut HashMap<String, FileTime>) -> Result<()> {
+    /// Makes what a run modified say that this was then; what is in `latest` not earlier than there.
+    pub fn date(&self, run: &Run, time: FileTime, latest: &mut HashMap<String, FileTime>) -> Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
-        for (path, entry) in &run.changes {
-            if matches!(entry, Entry::Leaf(_)) && !run.times.contains_key(path) {
-                state.set_modified(path, time)?;
-            }
-        }
-        for folder in run.changes.iter().map(|(path, _)| split(path).0).collect::<BTreeSet<_>>() {
-            let latest = folders.entry(folder.to_owned()).or_insert(time);
+        for (path, _) in times_of(run).into_iter().filter(|(_, time)| time.is_none()) {
+            let latest = latest.entry(path.to_owned()).or_insert(time);
             *latest = time.max(*latest);
-            state.set_modified(folder, *latest)?;
+            state.set_modified(path, *latest)?;
         }
         Ok(())
     }
@@ -257,16 +268,13 @@ impl<'a> Witness<'a> {
     }
 
     fn conclude(&mut self, running: Running) -> Result<(Run, bool)> {
-        let Running { call, mut conditions, asked, changes, mut unfit, begun } = running;
+        let Running { call, mut conditions, asked, changes, mut modified, mut unfit, begun } = running;
         let state = self.state.as_mut().context("a script runs before its root is there")?;
-        let found = changes.into_iter().map(|(path, before)| Ok((state.read(&path)?, path, before)));
+        let found = changes.into_iter().map(|path| Ok((state.read(&path)?, path)));
         let found: Vec<_> = found.collect::<Result<_>>()?;
-        let links = Links::of(found.iter().map(|((_, inode), path, _)| (path.as_str(), *inode)));
+        let links = Links::of(found.iter().map(|((_, inode), path)| (path.as_str(), *inode)));
         let mut entries = Vec::with_capacity(found.len());
-        let mut times = BTreeMap::new();
-        // File systems have a clock of their own, which lags behind.
-        let meanwhile = begun - 1..=now() + 1;
-        for ((entry, inode), path, modified) in found {
+        for ((entry, inode), path) in found {
             let before = state.entry(&path)?;
             let shared = inode.is_some_and(|inode| links.is_partial(inode));
             if shared && entry != before {
@@ -289,12 +297,24 @@ impl<'a> Witness<'a> {
                     continue;
                 }
             }
-            match inode.map(|inode| inode.modified) {
-                Some(time) if modified == Some(time) => drop(times.insert(path.clone(), Time::Kept)),
+            entries.push((path, entry));
+        }
+        let mut times = BTreeMap::new();
+        // File systems have a clock of their own, which lags behind.
+        let meanwhile = begun - 1..=now() + 1;
+        for (path, _) in &entries {
+            let before = modified.remove(path).flatten();
+            match state.modified(path)? {
+                Some(time) if before == Some(time) => drop(times.insert(path.clone(), Time::Kept)),
                 Some(time) if !meanwhile.contains(&time.0) => drop(times.insert(path.clone(), Time::Set(time))),
                 _ => {}
             }
-            entries.push((path, entry));
+        }
+        let mut folders = Vec::new();
+        for (path, before) in modified {
+            if matches!(state.entry(&path)?, Entry::Directory(_)) && state.modified(&path)? != before {
+                folders.push(path);
+            }
         }
         for (path, entry) in &entries {
             state.set(path, entry.clone());
@@ -306,7 +326,10 @@ impl<'a> Witness<'a> {
         };
         let conditions = conditions.into_iter().map(condition).collect();
         let asked = asked.into_iter().map(|(asked, said)| (asked, *said.as_bytes())).collect();
-        Ok((Run { call, conditions, asked, changes: entries, links: links.further, times }, !unfit && !self.lost))
+        Ok((
+            Run { call, conditions, asked, changes: entries, links: links.further, times, folders },
+            !unfit && !self.lost,
+        ))
     }
 
     /// The first path at which a tree that was made of the root is not what was seen to become of it, if there is one;
@@ -319,6 +342,21 @@ impl<'a> Witness<'a> {
     pub fn sees_all(&self) -> bool {
         self.state.is_some() && !self.lost
     }
+}
+
+/// When what a run left was modified, none for when the script ran: the paths that it changed, the folders that these are in,
+/// and those in which names came and went.
+fn times_of(run: &Run) -> BTreeMap<&str, Option<Time>> {
+    let around = run.changes.iter().map(|(path, _)| (split(path).0, Some(Time::Kept)));
+    let folders = run.folders.iter().map(|path| (path.as_str(), None));
+    let mut times: BTreeMap<_, _> = around.chain(folders).collect();
+    for (path, entry) in &run.changes {
+        match entry {
+            Entry::Absent => drop(times.remove(path.as_str())),
+            _ => drop(times.insert(path, run.times.get(path).copied())),
+        }
+    }
+    times
 }
 
 /// The names of files that have several.
