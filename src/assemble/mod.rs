@@ -188,9 +188,11 @@ fn configure(
     let of_manifest = origins::steps_of_manifest(assembly.manifest);
     let (reader, timings) = (store.reader(), store.timings());
     let mut merger = Merger::new(assembly.installation, store, writer);
-    for round in rounds {
+    let mut foreseen = if replay.hastens() { assembly.installation.foresee(rounds) } else { Vec::new() };
+    foreseen.resize(rounds.len(), Vec::new());
+    for (round, foreseen) in rounds.iter().zip(foreseen) {
         let Prepared { plan, scratch } = assembly.prepare(&mut merger, round, rounds)?;
-        let coming = if replay.hastens() { assembly.coming(round, rounds) } else { Vec::new() };
+        let coming = assembly.coming(round, foreseen);
         let ahead = Ahead::new(assembly, &plan, &merger.tree, coming)?;
         let temporary = plan.temporary_files.iter().map(|file| file.path.clone()).collect();
         let nodes = merger.tree.extras.nodes.clone();

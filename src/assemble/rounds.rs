@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::import::Imports;
 use crate::lock::Lock;
 use crate::manifest::{HookPoint, Manifest};
-use crate::package::{Act, Installation, Place, Planned, Round, Script};
+use crate::package::{Act, Foreseen, Installation, Place, Planned, Round, Script};
 use crate::sandbox::{self, Call, Input, Limits, Plan, Program, Root, Scratch, Step, StepFailed, TemporaryFile};
 use crate::store::{self, Layers, Store, Tree};
 use crate::timing;
@@ -181,12 +181,11 @@ impl<'a, 'p> Assembly<'a, 'p> {
         Ok(Prepared { plan, scratch })
     }
 
-    /// The scripts of a round that are known ahead of their turn.
-    pub fn coming(&self, round: &Round, rounds: &[Round]) -> Vec<Coming> {
-        let number = rounds.iter().position(|other| std::ptr::eq(other, round));
-        let foreseen = number.and_then(|number| self.installation.foresee(rounds).into_iter().nth(number));
+    /// The scripts of a round that are known ahead of their turn, where `foreseen` are those that the runner of scripts will run
+    /// in each of its acts.
+    pub fn coming(&self, round: &Round, foreseen: Vec<Vec<Foreseen>>) -> Vec<Coming> {
         let mut coming = Vec::new();
-        for (act, foreseen) in round.acts.iter().zip(foreseen.unwrap_or_default()) {
+        for (act, foreseen) in round.acts.iter().zip(foreseen) {
             let Act::Run(script) = act else { continue };
             let own = step(script, clock(self.lock));
             if script.command.first().map(String::as_str) != self.installation.script_runner() {

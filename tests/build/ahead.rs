@@ -22,8 +22,14 @@ fn scene(packages: &[Deb]) -> Option<Scene> {
 
 /// Builds from nothing with this many threads.
 fn build(scene: &Scene, jobs: &str) -> Outcome {
+    build_within(scene, jobs, "30m")
+}
+
+/// The same, where no script may take longer than this.
+fn build_within(scene: &Scene, jobs: &str, time: &str) -> Outcome {
     let scene = scene.with_empty_store();
-    run(scene.compose(["build", "--verbose", "--jobs", jobs, &fixture::path_of(REQUIRED)]).args(["--format", "tar"]))
+    let options = ["--verbose", "--jobs", jobs, "--script-timeout", time, "--format", "tar"];
+    run(scene.compose(["build", &fixture::path_of(REQUIRED)]).args(options))
 }
 
 /// How many scripts ran ahead of their turn, by what was printed.
@@ -105,4 +111,19 @@ fn what_fails_ahead_is_told_in_its_turn() {
     assert_eq!(said.code, Some(2), "{}", said.stderr);
     assert!(said.stderr.contains("postinst script of failing") && said.stderr.contains("late"), "{}", said.stderr);
     assert!(!said.stderr.contains("early"), "{}", said.stderr);
+}
+
+#[test]
+fn who_waits_for_a_script_ahead_takes_no_time() {
+    // Each of its two runs is within the limit, and both together are not.
+    let slow = "if [ -e /var/lib/first ]; then sleep 6; else sleep 10; exit 1; fi\n";
+    let packages = [
+        package("first", "sleep 1\ntouch /var/lib/first\n"),
+        after_first("slow", slow),
+        package("another", "true\n"),
+        Deb::new("everything", "1.0").depends("slow, another"),
+    ];
+    let Some(scene) = scene(&packages) else { return };
+    let said = build_within(&scene, "4", "12s");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
 }

@@ -14,6 +14,7 @@ mod preinst;
 pub mod relation;
 pub mod request;
 mod residue;
+mod rounds;
 pub mod table;
 pub mod tools;
 mod triggers;
