@@ -1,11 +1,30 @@
 //! Clauses over candidates, what follows from them, and what is learned from a contradiction: the well-known search by
 //! unit propagation with two watched literals and learning at the first unique implication point.
 
+use std::cmp::Ordering;
+
 use crate::package::universe::Candidate;
 
-/// That a candidate is chosen, or that it is not. The order is that of the candidates.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// That a candidate is chosen, or that it is not. The order is libsolv's: first who is not, the last candidate first, then who
+/// is, the first one first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Literal(u32);
+
+impl Ord for Literal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let place = |literal: &Self| {
+            let candidate = i64::from(literal.candidate().0) + 1;
+            if literal.is_positive() { candidate } else { -candidate }
+        };
+        place(self).cmp(&place(other))
+    }
+}
+
+impl PartialOrd for Literal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Literal {
     /// It is chosen.
@@ -105,6 +124,12 @@ impl Clauses {
     /// How many assumptions hold.
     pub fn level(&self) -> usize {
         self.levels.len()
+    }
+
+    /// The number of assumptions with which a candidate was chosen.
+    pub fn level_of(&self, candidate: Candidate) -> Option<usize> {
+        let decision = self.decisions[candidate.index()].filter(|decision| decision.chosen);
+        decision.map(|decision| decision.level as usize)
     }
 
     /// Whether a candidate is chosen.

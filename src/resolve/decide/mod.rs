@@ -20,7 +20,8 @@ const EXCHANGES: usize = 1000;
 /// A choice among several that would do.
 struct Branch {
     level: usize,
-    taken: Candidate,
+    /// What was taken, each in its turn.
+    taken: Vec<Candidate>,
     others: Vec<Candidate>,
 }
 
@@ -57,14 +58,14 @@ impl<'c, 'a> Search<'c, 'a> {
         let mut met = vec![false; universe.len()];
         let mut open: Vec<Candidate> = requests.iter().flat_map(|request| request.options.iter().copied()).collect();
         open.extend(attractions.iter().filter(|(granted, _)| *granted).map(|(_, attraction)| attraction.candidate));
-        let mut found: Vec<(Candidate, Vec<Literal>)> = Vec::new();
+        let mut found: Vec<Vec<Literal>> = Vec::new();
         while let Some(candidate) = open.pop() {
             if std::mem::replace(&mut met[candidate.index()], true) {
                 continue;
             }
             let relations = universe.relations(candidate);
             for exclusion in relations.exclusions {
-                let clause = |other| (candidate, vec![Literal::not(candidate), Literal::not(other)]);
+                let clause = |other| vec![Literal::not(candidate.max(other)), Literal::not(candidate.min(other))];
                 found.extend(exclusion.against.into_iter().filter(|other| *other != candidate).map(clause));
             }
             for requirement in relations.requirements {
@@ -75,16 +76,16 @@ impl<'c, 'a> Search<'c, 'a> {
                 if !requirement.is_necessary() {
                     weak[candidate.index()].push((granted, requirement));
                 } else if !requirement.options.contains(&candidate) {
-                    found.push((candidate, literals(Some(candidate), &requirement)));
+                    found.push(literals(Some(candidate), &requirement));
                 }
             }
         }
-        // libsolv's rules stand by the package they are of, the last one first, and then by what is in them.
-        found.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.cmp(other)));
+        // The order of libsolv's rules is that of what is in them.
+        found.sort_unstable();
         found.dedup();
         let mut clauses = Clauses::new(universe.len());
         let mut choices = Vec::new();
-        for (_, literals) in found {
+        for literals in found {
             let has_choice = literals.iter().filter(|literal| literal.is_positive()).count() > 1;
             let clause = clauses.add(literals);
             choices.extend(has_choice.then_some(clause));
@@ -119,26 +120,37 @@ impl<'c, 'a> Search<'c, 'a> {
         Ok(false)
     }
 
-    /// Makes choices for requirements, round after round. Says whether some choice was taken back.
+    /// Makes choices for requirements, round after round: where one option is better than all others at once, and what else there is
+    /// only when nothing of that kind is open, beginning with what was open first. Says whether some choice from before was taken back.
     fn decide_requirements(&mut self) -> Result<bool, Contradiction> {
-        let (mut at, mut idle) = (0, 0);
-        while idle < self.choices.len() {
-            if at == self.choices.len() {
+        let before = self.clauses.level();
+        let (mut at, mut idle, mut postponed, mut takes_all) = (0, 0, None, false);
+        loop {
+            if idle >= self.choices.len() {
+                match postponed.take() {
+                    Some(first) if !takes_all => (at, idle, takes_all) = (first, 0, true),
+                    _ => return Ok(false),
+                }
+            }
+            if at >= self.choices.len() {
                 at = 0;
             }
-            if let Some(options) = self.clauses.open(self.choices[at]) {
-                let before = self.clauses.level();
-                self.choose(options)?;
-                if self.clauses.level() <= before {
-                    return Ok(true);
+            if let Some(mut options) = self.clauses.open(self.choices[at]) {
+                self.rank(&mut options, Purpose::Choose);
+                if takes_all || options.len() == 1 {
+                    self.choose(options)?;
+                    if self.clauses.level() < before {
+                        return Ok(true);
+                    }
+                    idle = 0;
+                    at += 1;
+                    continue;
                 }
-                idle = 0;
-            } else {
-                idle += 1;
+                postponed.get_or_insert(at);
             }
+            idle += 1;
             at += 1;
         }
-        Ok(false)
     }
 
     /// Takes one of several.
@@ -146,7 +158,7 @@ impl<'c, 'a> Search<'c, 'a> {
         self.rank(&mut options, Purpose::Choose);
         let others = options.split_off(1);
         if !others.is_empty() {
-            self.branches.push(Branch { level: self.clauses.level() + 1, taken: options[0], others });
+            self.branches.push(Branch { level: self.clauses.level() + 1, taken: vec![options[0]], others });
         }
         self.take(options[0])
     }
@@ -185,25 +197,23 @@ impl<'c, 'a> Search<'c, 'a> {
         by_others.chain(own.map(|(_, attraction)| attraction.strength)).min()
     }
 
-    /// The undecided options of a weak relation that counts and that nothing chosen satisfies.
-    fn unmet(&self, granted: bool, requirement: &Requirement) -> Vec<Candidate> {
+    /// The undecided options of the parts of a weak relation that count and that nothing chosen satisfies, sorted.
+    fn unmet(&self, parts: &[(bool, Requirement)]) -> Vec<Candidate> {
         let is_chosen = |candidate: &Candidate| self.clauses.is_chosen(*candidate);
-        if !granted || !requirement.given.iter().all(is_chosen) || requirement.options.iter().any(is_chosen) {
-            return Vec::new();
-        }
-        requirement.options.iter().copied().filter(|option| self.clauses.is_undecided(*option)).collect()
+        let is_unmet = |(granted, part): &&(bool, Requirement)| {
+            *granted && part.given.iter().all(is_chosen) && !part.options.iter().any(is_chosen)
+        };
+        let options = parts.iter().filter(is_unmet).flat_map(|(_, part)| part.options.iter().copied());
+        let mut options: Vec<Candidate> = options.filter(|option| self.clauses.is_undecided(*option)).collect();
+        options.sort_unstable();
+        options.dedup();
+        options
     }
 
     /// Takes what is recommended, and what asks to come along. Says whether anything was decided.
     fn take_weak(&mut self) -> Result<bool, Contradiction> {
-        let mut recommended: Vec<Candidate> = Vec::new();
-        for owner in self.clauses.chosen() {
-            for (granted, requirement) in &self.weak[owner.index()] {
-                let new = self.unmet(*granted, requirement).into_iter().filter(|option| !recommended.contains(option));
-                let new: Vec<Candidate> = new.collect();
-                recommended.extend(new);
-            }
-        }
+        let owners: Vec<Candidate> = self.clauses.chosen().collect();
+        let mut weak: Vec<Candidate> = owners.iter().flat_map(|owner| self.unmet(&self.weak[owner.index()])).collect();
         let is_chosen = |candidate: Candidate| self.clauses.is_chosen(candidate);
         let name = |candidate: Candidate| self.cache.universe().identity(candidate).name;
         let names: HashSet<&str> = self.clauses.chosen().map(name).collect();
@@ -217,11 +227,14 @@ impl<'c, 'a> Search<'c, 'a> {
         let mut attracted: Vec<Candidate> = attracted.map(|(_, attraction)| attraction.candidate).collect();
         attracted.sort_unstable();
         attracted.dedup();
-        if recommended.is_empty() && attracted.is_empty() {
+        weak.extend(&attracted);
+        weak.sort_unstable();
+        weak.dedup();
+        if weak.is_empty() {
             return Ok(false);
         }
-        self.rank(&mut recommended, Purpose::Recommend);
-        self.rank(&mut attracted, Purpose::Recommend);
+        self.rank(&mut weak, Purpose::Recommend);
+        attracted.retain(|candidate| weak.contains(candidate));
         self.rank(&mut attracted, Purpose::Attract);
         for candidate in attracted {
             if self.clauses.is_undecided(candidate) {
@@ -232,12 +245,15 @@ impl<'c, 'a> Search<'c, 'a> {
                 }
             }
         }
-        let owners: Vec<Candidate> = self.clauses.chosen().collect();
         for owner in owners {
-            for at in 0..self.weak[owner.index()].len() {
-                let (granted, requirement) = &self.weak[owner.index()][at];
-                let mut options = self.unmet(*granted, requirement);
-                options.retain(|option| recommended.contains(option));
+            let mut at = 0;
+            while let Some((_, first)) = self.weak[owner.index()].get(at) {
+                // One choice for all of a rich relation.
+                let rest = self.weak[owner.index()][at..].iter();
+                let end = at + rest.take_while(|(_, part)| part.text == first.text).count();
+                let mut options = self.unmet(&self.weak[owner.index()][at..end]);
+                at = end;
+                options.retain(|option| weak.contains(option));
                 if options.is_empty() {
                     continue;
                 }
@@ -261,7 +277,7 @@ impl<'c, 'a> Search<'c, 'a> {
         self.branches.truncate(at + 1);
         let branch = &mut self.branches[at];
         branch.others.retain(|option| *option != other);
-        branch.taken = other;
+        branch.taken.push(other);
         self.clauses.back_to(branch.level - 1);
         self.take(other)?;
         Ok(true)
@@ -274,7 +290,8 @@ impl<'c, 'a> Search<'c, 'a> {
         let mut others = branch.others.iter().copied();
         others.clone().find(|other| self.clauses.is_chosen(*other)).or_else(|| {
             let liked = others.find(|other| is_liked(*other));
-            liked.filter(|_| !is_liked(branch.taken))
+            let is_there = |taken: &Candidate| self.clauses.level_of(*taken) == Some(branch.level);
+            liked.filter(|_| branch.taken.iter().any(|taken| is_there(taken) && !is_liked(*taken)))
         })
     }
 }
@@ -282,7 +299,8 @@ impl<'c, 'a> Search<'c, 'a> {
 /// A requirement as a clause.
 fn literals(owner: Option<Candidate>, requirement: &Requirement) -> Vec<Literal> {
     let needs = owner.iter().chain(&requirement.given).copied().map(Literal::not);
-    let mut options = requirement.options.clone();
-    options.sort_unstable();
-    needs.chain(options.into_iter().map(Literal::of)).collect()
+    let mut literals: Vec<Literal> = needs.chain(requirement.options.iter().copied().map(Literal::of)).collect();
+    literals.sort_unstable();
+    literals.dedup();
+    literals
 }
