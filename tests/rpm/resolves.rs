@@ -135,6 +135,18 @@ fn choices_are_exchanged_for_better_ones() {
 }
 
 #[test]
+fn decisions_are_made_in_libsolvs_order() {
+    // As testsolv says: where one option is best, before where several are.
+    let packages =
+        ["a 1-1; provides: c", "b 1-1; provides: c", "d 1-1", "d 2-1; conflicts: a", "q 1-1; requires: c, d"];
+    assert_eq!(chosen(&packages, "q", ""), "b 1-1 noarch, d 2-1 noarch, q 1-1 noarch");
+    // One part of a rich weak relation at a time: what the first one attracts comes before the others.
+    let packages =
+        ["w 1-1; recommends: ((x or y) and z)", "x 1-1", "y 1-1", "z 1-1", "p 1-1; conflicts: z; supplements: x"];
+    assert_eq!(names(&packages, "w", "recommends: true\n"), "p w x");
+}
+
+#[test]
 fn weak_dependencies_come_along_when_asked() {
     let packages =
         ["a 1-1; recommends: b, bad; suggests: s", "b 1-1", "bad 1-1; conflicts: a", "s 1-1", "p 1-1; supplements: b"];
