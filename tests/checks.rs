@@ -104,8 +104,7 @@ const SELINUX: (&str, u32, Option<&str>) =
     ("etc/selinux/config", 0o644, Some("# SELINUX=disabled\nSELINUX=enforcing\nSELINUXTYPE=eels\n"));
 const CONTEXTS: (&str, u32, Option<&str>) =
     ("etc/selinux/eels/contexts/files/file_contexts", 0o644, Some("/.* system_u:object_r:default_t:s0\n"));
-const SETFILES: (&str, u32, Option<&str>) = ("usr/sbin/setfiles", 0o755, Some("elf"));
-const MARK: (&str, u32, Option<&str>) = (".autorelabel", 0o644, Some(""));
+const POLICY: (&str, u32, Option<&str>) = ("etc/selinux/eels/policy/policy.33", 0o644, Some("policy"));
 
 const OWN: &str = "image: {kernel: own}\n";
 const GRUB: (&str, u32, Option<&str>) = ("boot/grub/grub.cfg", 0o644, Some("linux /vmlinuz\n"));
@@ -269,17 +268,16 @@ const ROWS: &[Row] = &[
     ),
     (
         "",
-        &[SELINUX, CONTEXTS, SETFILES],
+        &[SELINUX, CONTEXTS],
         "selinux",
-        "/etc/selinux/config enforces the policy eels, and no file has a label: an empty /.autorelabel, by `files`, has a guest label \
-         them when it first starts",
+        "/etc/selinux/config says that the policy eels is enforced, and there is no /etc/selinux/eels/policy/policy.VERSION to load",
     ),
     (
         "",
-        &[SELINUX, CONTEXTS, MARK],
+        &[SELINUX, POLICY],
         "selinux",
-        "/etc/selinux/config enforces the policy eels, and no file has a label: with policycoreutils and an empty /.autorelabel, by \
-         `files`, a guest labels them when it first starts",
+        "/etc/selinux/config says that the policy eels is enforced, and no file has a label, since there is no \
+         /etc/selinux/eels/contexts/files/file_contexts",
     ),
     (
         "image: {partitions: false}\n",
@@ -336,8 +334,7 @@ fn what_is_as_good_passes() {
         &[("boot/vmlinuz-6.1", 0o644, Some("x"))],
         // The package names it by the link that /sbin is.
         &[("usr/sbin/helper", 0o2755, Some("elf"))],
-        &[SELINUX],
-        &[SELINUX, CONTEXTS, SETFILES, MARK],
+        &[SELINUX, CONTEXTS, POLICY],
         &[CONTEXTS, ("etc/selinux/config", 0o644, Some("SELINUX=permissive\nSELINUXTYPE=eels\n"))],
     ];
     for row in rows {

@@ -9,7 +9,9 @@ use super::fstab::check_fstab;
 use super::secrets::check_secrets;
 use super::subject::RegularFile;
 use super::{Check, Severity, Subject};
-use crate::finalize::{BESIDE_ROOT, OWN_KERNEL_ARCHITECTURE};
+use crate::finalize::{
+    BESIDE_ROOT, OWN_KERNEL_ARCHITECTURE, SELINUX_CONFIG, SelinuxMode, selinux_configured, selinux_rules,
+};
 use crate::manifest::Kernel;
 use crate::store::{Directory, split};
 
@@ -29,7 +31,7 @@ pub const CHECKS: &[Check] = &[
     error("policy-rc.d", "it keeps packages from starting their services in a system that runs", check_policy),
     error(
         "selinux",
-        "a guest whose kernel has SELinux on and enforcing lets nothing run that has no label, and images have none",
+        "a guest whose kernel has SELinux on and enforcing stops without a policy, and lets nothing run without labels",
         check_selinux,
     ),
     error("size", "the files do not fit into the image", check_size),
@@ -171,27 +173,23 @@ fn check_policy(subject: &Subject<'_>) -> Result<Vec<String>> {
     Ok(left.then(|| "/usr/sbin/policy-rc.d is left from the installation".to_owned()).into_iter().collect())
 }
 
-/// A policy that a guest's systemd would load (selinux(8), section "FILES"), and nothing that labels files before anything else starts,
-/// as systemd does where it finds the mark.
+/// What an enforcing guest needs at its start: a policy to load (`selinux(8)`, section "FILES"), and the rules that its files are
+/// labelled by in outputs.
 fn check_selinux(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let config = subject.text("etc/selinux/config")?.unwrap_or_default();
-    let value = |key: &str| {
-        let line = config.lines().rev().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
-        line.map(|value| value.trim().to_owned())
-    };
-    let policy = value("SELINUXTYPE").unwrap_or_else(|| "targeted".to_owned());
-    let rules = format!("etc/selinux/{policy}/contexts/files/file_contexts");
-    let is_enforcing = value("SELINUX").is_some_and(|mode| mode.eq_ignore_ascii_case("enforcing"));
-    let setfiles = ["usr/sbin/setfiles", "usr/bin/setfiles"].iter().any(|path| subject.file(path).is_some());
-    if !is_enforcing || subject.file(&rules).is_none() || subject.exists(".autorelabel") && setfiles {
+    let config = subject.text(SELINUX_CONFIG)?.unwrap_or_default();
+    let (mode, name) = selinux_configured(&config);
+    if mode != Some(SelinuxMode::Enforcing) {
         return Ok(Vec::new());
     }
-    let way = if setfiles {
-        "an empty /.autorelabel, by `files`, has a guest label them when it first starts"
-    } else {
-        "with policycoreutils and an empty /.autorelabel, by `files`, a guest labels them when it first starts"
-    };
-    Ok(vec![format!("/etc/selinux/config enforces the policy {policy}, and no file has a label: {way}")])
+    let (rules, folder) = (selinux_rules(name), format!("etc/selinux/{name}/policy"));
+    let is_policy = |file: &String| file.starts_with("policy.");
+    let has_policy = subject.directory(&folder).is_some_and(|folder| folder.files.keys().any(is_policy));
+    let missing = [
+        (!has_policy).then(|| format!("there is no /{folder}/policy.VERSION to load")),
+        subject.file(&rules).is_none().then(|| format!("no file has a label, since there is no /{rules}")),
+    ];
+    let told = |what| format!("/{SELINUX_CONFIG} says that the policy {name} is enforced, and {what}");
+    Ok(missing.into_iter().flatten().map(told).collect())
 }
 
 fn check_size(subject: &Subject<'_>) -> Result<Vec<String>> {

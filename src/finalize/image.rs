@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::efi::EfiFile;
 use super::ext4::{Contents, FileSystem};
 use super::sparse::{Hashes, SparseFile};
-use super::{KnownTree, Request, disk, efi, grub, look, read_tree, volumes};
+use super::{KnownTree, Request, disk, efi, grub, labels, look, read_tree, volumes};
 use crate::digest::Sha256;
 use crate::error::Hint;
 use crate::manifest::Kernel;
@@ -54,7 +54,8 @@ pub(super) fn write(request: &Request<'_>, tree: &KnownTree, identity: Sha256, o
 fn contents<'a>(request: &'a Request<'_>, tree: &'a KnownTree, identity: Sha256) -> Result<Contents<'a>> {
     let Request { store, lock, manifest, .. } = request;
     let file_system = FileSystem { label: &manifest.image.label, identity, date: lock.date };
-    Contents::of(&store.reader(), (read_tree(request, tree)?, look(request, tree)?), file_system)
+    let labels = labels(request, tree)?;
+    Contents::of(&store.reader(), (read_tree(request, tree)?, look(request, tree)?), labels, file_system)
 }
 
 /// What lies at a byte of an image of a tree.

@@ -7,9 +7,11 @@ mod direct;
 mod disk;
 mod efi;
 mod ext4;
+mod file_contexts;
 mod grub;
 mod hashed;
 mod image;
+mod labels;
 mod oci;
 mod packed;
 mod sparse;
@@ -34,13 +36,17 @@ use crate::progress::{Progress, Unit};
 use crate::run_folder::RunFolder;
 use crate::sandbox::Program;
 use crate::store::{Objects, Store, Tree};
+use labels::Labels;
 use sparse::Hashes;
 
 pub use disk::{BESIDE_ROOT, ROOT_NAME, ROOT_PARTITION};
 pub use grub::ARCHITECTURE as OWN_KERNEL_ARCHITECTURE;
+pub use labels::{
+    CONFIG as SELINUX_CONFIG, Mode as SelinuxMode, configured as selinux_configured, rules as selinux_rules,
+};
 
 /// Part of every key; to be raised when the same inputs give other bytes than before.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What an output is made of.
 #[derive(Clone, Copy)]
@@ -82,11 +88,12 @@ fn ending(format: OutputFormat) -> Option<&'static str> {
 pub struct KnownTree {
     tree: OnceLock<Tree>,
     objects: OnceLock<Objects>,
+    labels: OnceLock<Option<Labels>>,
 }
 
 impl From<Tree> for KnownTree {
     fn from(tree: Tree) -> Self {
-        Self { tree: tree.into(), objects: OnceLock::new() }
+        Self { tree: tree.into(), ..Self::default() }
     }
 }
 
@@ -140,14 +147,15 @@ pub fn run(
         OutputFormat::RootImg => written = image::write(request, tree, identity, &file)?,
         OutputFormat::PrivateImg => written = volumes::write_private(request, options.private, identity, &file)?,
         OutputFormat::SwapImg => volumes::write_swap(options.swap, identity, &file)?,
-        OutputFormat::Erofs => packed::write_erofs(request, read_tree(request, tree)?, identity, &file)?,
-        OutputFormat::Squashfs => packed::write_squashfs(request, read_tree(request, tree)?, &file)?,
+        OutputFormat::Erofs => packed::write_erofs(request, tree, identity, &file)?,
+        OutputFormat::Squashfs => packed::write_squashfs(request, tree, &file)?,
         OutputFormat::Tar | OutputFormat::Oci | OutputFormat::QubesTemplate | OutputFormat::Ostree => {}
     }
     let digest = match format {
         OutputFormat::Tar => {
-            let tree = read_tree(request, tree)?;
-            FileDigest::Sha256(hashed::write(&file, |output| tar::write(&store.reader(), tree, lock.date, output))?.0)
+            let labelled = (read_tree(request, tree)?, labels(request, tree)?);
+            let write = |output| tar::write(&store.reader(), labelled, lock.date, output);
+            FileDigest::Sha256(hashed::write(&file, write)?.0)
         }
         OutputFormat::Oci => FileDigest::Sha256(oci::write(request, read_tree(request, tree)?, &file)?.0),
         OutputFormat::Erofs | OutputFormat::Squashfs => {
@@ -185,6 +193,15 @@ pub fn look<'a>(request: &Request<'_>, tree: &'a KnownTree) -> Result<&'a Object
     }
     let found = Objects::of(&request.store.reader(), read_tree(request, tree)?)?;
     Ok(tree.objects.get_or_init(|| found))
+}
+
+/// The labels of the tree's files, read when they are not yet.
+fn labels<'a>(request: &Request<'_>, tree: &'a KnownTree) -> Result<Option<&'a Labels>> {
+    if let Some(labels) = tree.labels.get() {
+        return Ok(labels.as_ref());
+    }
+    let found = Labels::of(&request.store.reader(), read_tree(request, tree)?)?;
+    Ok(tree.labels.get_or_init(|| found).as_ref())
 }
 
 /// What lies at a byte of an output that [`run`] wrote: a path, or a word for what belongs to no path, where it is known.

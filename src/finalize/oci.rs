@@ -27,7 +27,8 @@ pub(super) fn write(request: &Request<'_>, tree: &Tree, output: &Path) -> Result
     let mut content = Sha256::of(b"");
     let (layer, layer_size) = hashed::write(&packed, |blocks| {
         let mut layer = Layer { hasher: Hasher::default(), encoder: zstd::Encoder::new(blocks, LEVEL)? };
-        tar::write(&store.reader(), tree, lock.date, BufWriter::with_capacity(1 << 16, &mut layer))?;
+        // Who runs a container labels its files.
+        tar::write(&store.reader(), (tree, None), lock.date, BufWriter::with_capacity(1 << 16, &mut layer))?;
         content = layer.hasher.finish();
         Ok(layer.encoder.finish()?.flush()?)
     })?;

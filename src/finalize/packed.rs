@@ -6,23 +6,22 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{Request, ext4, tar, tools, volumes};
+use super::{KnownTree, Request, ext4, labels, read_tree, tar, tools, volumes};
 use crate::digest::Sha256;
 use crate::sandbox::{self, Input};
-use crate::store::Tree;
 
 /// The file in the sandbox.
 const IMAGE: &str = "/run/image";
 
 /// Writes an EROFS file system to `output`, which must not exist.
-pub(super) fn write_erofs(request: &Request<'_>, tree: &Tree, identity: Sha256, output: &Path) -> Result<()> {
+pub(super) fn write_erofs(request: &Request<'_>, tree: &KnownTree, identity: Sha256, output: &Path) -> Result<()> {
     tools::require(request, "erofs-utils", "erofs")?;
     let (uuid, date) = (ext4::uuid(identity).to_string(), format!("-T{}", request.lock.date.seconds()));
     make(request, tree, output, &["/usr/bin/mkfs.erofs", "--quiet", "-zlz4hc", &date, "-U", &uuid, "--tar=f", IMAGE])
 }
 
 /// Writes a squashfs file system to `output`, which must not exist.
-pub(super) fn write_squashfs(request: &Request<'_>, tree: &Tree, output: &Path) -> Result<()> {
+pub(super) fn write_squashfs(request: &Request<'_>, tree: &KnownTree, output: &Path) -> Result<()> {
     tools::require(request, "squashfs-tools-ng", "squashfs")?;
     let date = format!("mtime={}", request.lock.date.seconds());
     make(
@@ -33,15 +32,15 @@ pub(super) fn write_squashfs(request: &Request<'_>, tree: &Tree, output: &Path) 
     )
 }
 
-fn make(request: &Request<'_>, tree: &Tree, output: &Path, command: &[&str]) -> Result<()> {
+fn make(request: &Request<'_>, tree: &KnownTree, output: &Path, command: &[&str]) -> Result<()> {
     let date = request.lock.date;
     let _: File = volumes::create(output, 0)?;
     let command = command.iter().map(|word| (*word).to_owned()).collect();
     let step = tools::step(command, &[("SOURCE_DATE_EPOCH", date.seconds().to_string())], Input::Inherit);
     let plan = tools::plan(request, &[(output, IMAGE)], vec![step])?;
-    let reader = request.store.reader();
+    let (reader, labelled) = (request.store.reader(), (read_tree(request, tree)?, labels(request, tree)?));
     sandbox::run_fed(request.program, request.store.work(), &plan, |pipe| {
-        tar::write(&reader, tree, date, std::io::BufWriter::with_capacity(1 << 18, pipe))
+        tar::write(&reader, labelled, date, std::io::BufWriter::with_capacity(1 << 18, pipe))
     })
     .context("cannot make a file system to be read")
 }

@@ -9,19 +9,27 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use tar::{Builder, EntryType, Header};
 
+use super::labels::Labels;
 use crate::clock::Timestamp;
 use crate::store::{Attributes, Directory, Extras, Leaf, Node, ObjectReader, Tree, Xattrs};
 
 /// What headers and contents are padded to, in bytes.
 const BLOCK: u64 = 512;
 
-/// Writes the tree as a tar archive (GNU format, extended attributes as PAX records); every time in it is `date`.
-pub fn write(reader: &ObjectReader, tree: &Tree, date: Timestamp, output: BufWriter<impl Write>) -> Result<()> {
+/// Writes the tree, with labels if it has any, as a tar archive (GNU format, extended attributes as PAX records); every time in it
+/// is `date`.
+pub fn write(
+    reader: &ObjectReader,
+    (tree, labels): (&Tree, Option<&Labels>),
+    date: Timestamp,
+    output: BufWriter<impl Write>,
+) -> Result<()> {
     let mut builder = Builder::new(output);
     builder.sparse(false);
     let mtime = u64::try_from(date.seconds()).unwrap_or(0);
-    let mut writer = Writer { reader, builder, mtime, groups: link_groups(&tree.extras), written: BTreeMap::new() };
-    writer.directory(&tree.root, &tree.extras, "")?;
+    let (extras, written) = (&tree.extras, BTreeMap::new());
+    let mut writer = Writer { reader, builder, mtime, extras, labels, groups: link_groups(extras), written };
+    writer.directory(&tree.root, "")?;
     writer.builder.into_inner()?.flush()?;
     Ok(())
 }
@@ -55,6 +63,8 @@ struct Writer<'a, W: Write> {
     reader: &'a ObjectReader,
     builder: Builder<BufWriter<W>>,
     mtime: u64,
+    extras: &'a Extras,
+    labels: Option<&'a Labels>,
     groups: BTreeMap<&'a str, &'a str>,
     /// Where the content of each group of names was written.
     written: BTreeMap<&'a str, String>,
@@ -68,16 +78,16 @@ enum Entry<'a> {
 }
 
 impl<W: Write> Writer<'_, W> {
-    fn directory(&mut self, dir: &Directory, extras: &Extras, path: &str) -> Result<()> {
+    fn directory(&mut self, dir: &Directory, path: &str) -> Result<()> {
         let Attributes { uid, gid, mode, xattrs } = &dir.attributes;
-        self.attributes(xattrs)?;
+        self.attributes(xattrs, path, *mode)?;
         let mut header = self.header(EntryType::Directory, (*uid, *gid, *mode));
         self.builder.append_data(&mut header, format!("./{path}"), io::empty())?;
         let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
         let mut entries: BTreeMap<&str, Entry> = BTreeMap::new();
         entries.extend(dir.files.iter().map(|(name, leaf)| (name.as_str(), Entry::Leaf(*leaf))));
         entries.extend(dir.directories.iter().map(|(name, child)| (name.as_str(), Entry::Directory(child))));
-        for (node_path, node) in extras.nodes.range(prefix.clone()..) {
+        for (node_path, node) in self.extras.nodes.range(prefix.clone()..) {
             let Some(name) = node_path.strip_prefix(&prefix) else { break };
             if !name.contains('/') {
                 entries.insert(name, Entry::Node(node));
@@ -86,7 +96,7 @@ impl<W: Write> Writer<'_, W> {
         for (name, entry) in entries {
             let path = format!("{prefix}{name}");
             match entry {
-                Entry::Directory(child) => self.directory(child, extras, &path)?,
+                Entry::Directory(child) => self.directory(child, &path)?,
                 Entry::Node(node) => self.node(node, &path)?,
                 Entry::Leaf(leaf) => self.leaf(leaf, &path).with_context(|| format!("cannot write /{path}"))?,
             }
@@ -100,6 +110,7 @@ impl<W: Write> Writer<'_, W> {
         let metadata = fs::symlink_metadata(&object).with_context(|| format!("cannot read {}", object.display()))?;
         let ids = (metadata.uid(), metadata.gid(), metadata.mode());
         if metadata.is_symlink() {
+            self.attributes(&Xattrs::new(), path, metadata.mode())?;
             let mut header = self.header(EntryType::Symlink, ids);
             return Ok(self.builder.append_link(&mut header, name, fs::read_link(&object)?)?);
         }
@@ -110,7 +121,7 @@ impl<W: Write> Writer<'_, W> {
             }
             self.written.insert(group, name.clone());
         }
-        self.attributes(&self.reader.attributes(leaf)?.xattrs)?;
+        self.attributes(&self.reader.attributes(leaf)?.xattrs, path, metadata.mode())?;
         let mut header = self.header(EntryType::Regular, ids);
         header.set_size(metadata.len());
         self.builder.append_data(&mut header, name, io::empty())?;
@@ -129,14 +140,17 @@ impl<W: Write> Writer<'_, W> {
             0o060_000 => EntryType::Block,
             _ => EntryType::Fifo,
         };
+        self.attributes(&Xattrs::new(), path, node.mode)?;
         let mut header = self.header(kind, (node.uid, node.gid, node.mode));
         header.set_device_major(node.device.0)?;
         header.set_device_minor(node.device.1)?;
         Ok(self.builder.append_data(&mut header, format!("./{path}"), io::empty())?)
     }
 
-    /// Extended attributes of the next entry, as GNU tar and libarchive write them.
-    fn attributes(&mut self, xattrs: &Xattrs) -> Result<()> {
+    /// Extended attributes of the next entry, as GNU tar and libarchive write them, its label among them.
+    fn attributes(&mut self, xattrs: &Xattrs, path: &str, mode: u32) -> Result<()> {
+        let labelled = self.labels.map(|labels| labels.with(xattrs, self.extras, path, mode)).transpose()?;
+        let xattrs = labelled.as_ref().unwrap_or(xattrs);
         if !xattrs.is_empty() {
             let names: Vec<String> = xattrs.keys().map(|name| format!("SCHILY.xattr.{name}")).collect();
             let values = xattrs.values().map(Vec::as_slice);

@@ -47,7 +47,7 @@ fn with_private<T>(
     let file_system = FileSystem { label: PRIVATE, identity, date: request.lock.date };
     let reader = request.store.reader();
     let objects = Objects::of(&reader, &tree)?;
-    work(&Contents::of(&reader, (&tree, &objects), file_system)?)
+    work(&Contents::of(&reader, (&tree, &objects), None, file_system)?)
 }
 
 /// Makes swap space of so many bytes, with a header as `union swap_header` of Linux's `include/linux/swap.h` has it and

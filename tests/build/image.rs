@@ -1,7 +1,5 @@
 //! Images under the tools of those who use them: partition table, file systems, holes, volumes.
 
-use std::process::Command;
-
 use compose::finalize::{self, Request};
 use compose::manifest::{self, OutputFormat};
 use compose::sandbox::Program;
@@ -10,7 +8,7 @@ use compose::{assemble, digest::Sha256};
 
 use crate::fixture::{self, PARTITIONED, REQUIRED, ROOT_START, Scene, path_of};
 use crate::support::needs::{self, needs};
-use crate::support::program::{PROGRAM, run};
+use crate::support::program::{PROGRAM, run, sbin};
 
 /// What sfdisk(8) prints of a disk that Qubes' own builder made, without the names of the file.
 const TABLE: &str = "\
@@ -28,32 +26,32 @@ DISK3 : start=      415744, size=    41525248, type=0FC63DAF-8483-4772-8E79-3D69
 ";
 
 /// A program for the administrator, which must end well.
-fn sbin(name: &str, arguments: &[&str], file: &str) -> String {
-    run(Command::new(name).args(arguments).arg(file).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")).result()
+fn said(name: &str, arguments: &[&str], file: &str) -> String {
+    run(sbin(name).args(arguments).arg(file)).result()
 }
 
 /// How many bytes a file takes.
 fn taken(file: &str) -> u64 {
-    sbin("du", &["--block-size=1"], file).split('\t').next().unwrap().parse().unwrap()
+    said("du", &["--block-size=1"], file).split('\t').next().unwrap().parse().unwrap()
 }
 
 #[test]
 fn a_disk_is_that_of_a_qubes_template() {
     let Some(scene) = needs(fixture::built()) else { return };
     let image = scene.output(PARTITIONED, "root.img").display().to_string();
-    assert_eq!(sbin("sfdisk", &["--dump"], &image).replace(&image, "DISK"), TABLE);
-    assert!(sbin("sfdisk", &["--verify"], &image).contains("No errors detected."));
-    sbin("e2fsck", &["-fn"], &format!("{image}?offset={ROOT_START}"));
+    assert_eq!(said("sfdisk", &["--dump"], &image).replace(&image, "DISK"), TABLE);
+    assert!(said("sfdisk", &["--verify"], &image).contains("No errors detected."));
+    said("e2fsck", &["-fn"], &format!("{image}?offset={ROOT_START}"));
     let folder = tempfile::tempdir_in(scene.path(".")).unwrap();
     let efi = folder.path().join("efi").display().to_string();
     let place = [&format!("if={image}"), "bs=1M", "skip=1", "count=200", "conv=sparse"];
-    sbin("dd", &place, &format!("of={efi}"));
-    let said = sbin("fsck.fat", &["-nv"], &efi);
-    assert!(said.contains("      4096 bytes per logical sector\n"), "{said}");
-    assert!(sbin("fatlabel", &[], &efi).starts_with("EFI"));
+    said("dd", &place, &format!("of={efi}"));
+    let checked = said("fsck.fat", &["-nv"], &efi);
+    assert!(checked.contains("      4096 bytes per logical sector\n"), "{checked}");
+    assert!(said("fatlabel", &[], &efi).starts_with("EFI"));
     // There is no block of zeros that could be a hole.
     let before = taken(&image);
-    sbin("fallocate", &["--dig-holes"], &image);
+    said("fallocate", &["--dig-holes"], &image);
     assert_eq!(before, taken(&image));
 }
 
@@ -79,16 +77,16 @@ fn volumes_and_sizes_are_as_asked_for() {
         assert_eq!(file.metadata().unwrap().len(), size, "{ending}");
         let file = file.display().to_string();
         // The line is what fsverity(1) prints, but for its first word.
-        let line = sbin("fsverity", &["digest"], &file).replacen("sha256:", "fs-verity-sha256:", 1);
+        let line = said("fsverity", &["digest"], &file).replacen("sha256:", "fs-verity-sha256:", 1);
         let line = line.replacen(&format!(" {file}"), &format!("  {file}"), 1);
         assert!(lines.contains(&line), "{line}{lines}");
         lines = lines.replacen(&line, "", 1);
     }
     assert_eq!(lines, "");
     let private = scene.output(REQUIRED, "private.img").display().to_string();
-    sbin("e2fsck", &["-fn"], &private);
-    assert_eq!(sbin("e2label", &[], &private), "private\n");
-    let swap = sbin("swaplabel", &[], &scene.output(REQUIRED, "swap.img").display().to_string());
+    said("e2fsck", &["-fn"], &private);
+    assert_eq!(said("e2label", &[], &private), "private\n");
+    let swap = said("swaplabel", &[], &scene.output(REQUIRED, "swap.img").display().to_string());
     assert!(swap.starts_with("LABEL: swap\nUUID:  "), "{swap}");
 
     let Some(()) = needs(needs::root()) else { return };

@@ -14,6 +14,7 @@ mod history;
 mod hostile;
 mod image;
 mod install;
+mod labels;
 mod older_kernel;
 mod outputs;
 mod recover;

@@ -11,7 +11,7 @@ use compose::source::mirrors::MirrorMap;
 
 use crate::fixture::{self, PARTITIONED, ROOT_START, SHIPPED, Scene, path_of};
 use crate::support::needs::{self, needs};
-use crate::support::program::{Outcome, run};
+use crate::support::program::{Outcome, run, sbin};
 
 #[test]
 fn the_tree_is_what_dpkg_and_apt_accept() {
@@ -104,11 +104,4 @@ fn sources(scene: &Scene, name: &str) -> String {
 fn inside(root: &Path, command: &[&str]) -> Outcome {
     let script = "mount --bind /dev \"$1/dev\" && exec chroot \"$@\"";
     run(sbin("unshare").args(["--mount", "sh", "-c", script, "sh"]).arg(root).args(command).env("LC_ALL", "C.UTF-8"))
-}
-
-/// A program for the administrator, which need not be on the path of who runs tests.
-fn sbin(name: &str) -> Command {
-    let mut command = Command::new(name);
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    command
 }

@@ -13,8 +13,8 @@ use std::process::Command;
 use compose::durable;
 use compose::manifest::OutputFormat;
 
-use scene::{SECONDS, Scene, check, listing, sbin};
-use support::program::run;
+use scene::{SECONDS, Scene, check, listing};
+use support::program::{run, sbin};
 use support::told;
 
 /// What mke2fs(8) 1.47.2 comes with, as far as it counts here.

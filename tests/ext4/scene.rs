@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use compose::artifact::Artifact;
 use compose::digest::Sha256;
@@ -18,7 +17,7 @@ use compose::store::{Attributes, Content, Directory, Extras, NewCommit, Node, St
 
 use crate::support::lock::{MANIFEST, lock_of};
 use crate::support::needs::{needs, root};
-use crate::support::program::{Outcome, PROGRAM, run};
+use crate::support::program::{Outcome, PROGRAM, run, sbin};
 
 const DATE: &str = "2026-11-14T09:12:44Z";
 /// [`DATE`] in seconds since 1970.
@@ -154,13 +153,6 @@ impl Drop for Mount {
 
 fn lock() -> Lock {
     Lock { manifest_sha256: Sha256::of(b""), date: DATE.parse().unwrap(), ..lock_of("small", Vec::new()) }
-}
-
-/// A program for the administrator.
-pub fn sbin(name: &str) -> Command {
-    let mut command = Command::new(name);
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-    command
 }
 
 /// What e2fsck(8) says of a file system that it finds no fault with.

@@ -38,6 +38,13 @@ pub fn compose<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item
     command
 }
 
+/// A program for the administrator, which need not be on the path of who runs tests.
+pub fn sbin(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    command
+}
+
 /// Runs a command to its end with nothing on standard input.
 pub fn run(command: &mut Command) -> Outcome {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));

@@ -14,6 +14,7 @@ use super::geometry::BLOCK;
 use super::inode;
 use super::walk::{FOUND_NAME, Found, Place, Walk};
 use super::xattr::Placed;
+use crate::finalize::labels::Labels;
 use crate::store::{Attributes, Directory, Leaf, ObjectReader, Objects, Tree, Xattrs};
 
 /// How many blocks `lost+found` has at least, so that e2fsck(8) need not find more.
@@ -100,18 +101,22 @@ impl Item<'_> {
     }
 }
 
-/// The items of a tree: its root, `lost+found`, then others.
+/// The items of a tree, with labels if there are any: its root, `lost+found`, then others.
 pub(super) fn of<'a>(
     reader: &ObjectReader,
     (tree, objects): (&'a Tree, &'a Objects),
+    labels: Option<&Labels>,
     seed: [u32; 4],
 ) -> Result<Vec<Item<'a>>> {
     let Walk { places, names, .. } = Walk::over(tree)?;
+    let path = |index| path_of(index, |i| (places[i].parent, places[i].name));
     let look = |(index, names): (usize, Vec<Name<'a>>)| {
-        let item = look(reader, objects, &places[index], names, seed);
-        item.with_context(|| {
-            format!("cannot put {} into an ext4 file system", path_of(index, |i| (places[i].parent, places[i].name)))
-        })
+        let label = |attributes: &Attributes| match labels {
+            Some(labels) => labels.with(&attributes.xattrs, &tree.extras, &path(index)[1..], attributes.mode).map(Some),
+            None => Ok(None),
+        };
+        look(reader, objects, &places[index], names, seed, &label)
+            .with_context(|| format!("cannot put {} into an ext4 file system", path(index)))
     };
     let mut items: Vec<Item<'a>> = names.into_par_iter().enumerate().map(look).collect::<Result<_>>()?;
     // What is behind a name is known only now.
@@ -143,11 +148,13 @@ fn look<'a>(
     place: &Place<'a>,
     names: Vec<Name<'a>>,
     seed: [u32; 4],
+    label: &dyn Fn(&Attributes) -> Result<Option<Xattrs>>,
 ) -> Result<Item<'a>> {
     let item = |attributes: &Attributes, kind: Kind<'a>| -> Result<Item<'a>> {
+        let labelled = label(attributes)?;
         let Attributes { uid, gid, mode, xattrs } = attributes;
         let Place { parent, name, links, .. } = *place;
-        let attributes = Placed::new(xattrs, inode::ROOM)?;
+        let attributes = Placed::new(labelled.as_ref().unwrap_or(xattrs), inode::ROOM)?;
         Ok(Item { parent, name, mode: *mode, uid: *uid, gid: *gid, links, attributes, kind })
     };
     match place.found {

@@ -26,6 +26,7 @@ mod xattr;
 use anyhow::{Result, bail};
 use uuid::Uuid;
 
+use super::labels::Labels;
 use super::sparse::SparseFile;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
@@ -57,16 +58,17 @@ pub(super) struct Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// What a tree has, and where its files have holes.
+    /// What a tree has, with labels if there are any, and where its files have holes.
     pub(super) fn of(
         reader: &ObjectReader,
         tree: (&'a Tree, &'a Objects),
+        labels: Option<&Labels>,
         file_system: FileSystem<'a>,
     ) -> Result<Self> {
         let FileSystem { label, identity, date } = file_system;
         let hash_seed = uuid(Sha256::of(format!("hash-seed {identity}").as_bytes())).into_bytes();
         let identity = Identity { label, uuid: uuid(identity).into_bytes(), hash_seed, time: date.seconds() };
-        let items = content::of(reader, tree, identity.hash_words())?;
+        let items = content::of(reader, tree, labels, identity.hash_words())?;
         Ok(Self { items, identity })
     }
 
