@@ -40,6 +40,11 @@ impl Timestamp {
         first.map_or(self, |first| Self(first.timestamp()))
     }
 
+    /// Its day in UTC, as `%changelog` of rpm's spec files has it: `Wed Nov 13 2024`.
+    pub fn day(self) -> String {
+        self.0.strftime("%a %b %d %Y").to_string()
+    }
+
     /// Seconds since 1970-01-01T00:00:00Z.
     pub fn seconds(self) -> i64 {
         self.0.as_second()

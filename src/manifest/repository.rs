@@ -32,17 +32,20 @@ pub struct Repository {
     pub metalink: Option<String>,
     /// A file that lists mirrors.
     pub mirrorlist: Option<String>,
-    /// Values for `$releasever` and other variables of URIs.
+    /// Values for `$releasever` and other variables of URIs and names of keys.
     pub vars: BTreeMap<String, String>,
 }
 
 impl Repository {
     /// A URI with values for its variables: the manifest's, and `$basearch` and `$arch`.
     pub fn expand(&self, uri: &str, architecture: &Architecture) -> String {
-        let mut expanded = uri.to_owned();
-        let own = [("basearch", architecture.rpm()), ("arch", architecture.rpm())];
+        self.expand_with(uri, &[("basearch", architecture.rpm()), ("arch", architecture.rpm())])
+    }
+
+    fn expand_with(&self, text: &str, own: &[(&str, &str)]) -> String {
+        let mut expanded = text.to_owned();
         let given = self.vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut all: Vec<(&str, &str)> = given.chain(own).collect();
+        let mut all: Vec<(&str, &str)> = given.chain(own.iter().copied()).collect();
         // The longer name first: `$basearch` is not `$base`.
         all.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         for (name, value) in all {
@@ -92,6 +95,7 @@ impl TypedRepository {
     ) -> Result<(Vec<String>, Option<i32>), Failure> {
         let mut uris = Vec::new();
         let mut priority = None;
+        known.vars.extend(self.vars.into_iter().map(|(name, value)| (name, value.value)));
         if let Some(repo) = &self.repo {
             let path = folder.join(&repo.value);
             let bytes = read_named(&path).map_err(|e| mistake(repo, format!("{e:#}")))?;
@@ -103,8 +107,7 @@ impl TypedRepository {
                 .map_err(|message| mistake(repo, format!("{}: {message}", repo.value)))?;
         }
         for key in self.gpgkey {
-            let path = std::path::absolute(folder.join(&key.value)).map_err(|e| Failure::Other(e.into()))?;
-            known.add_key(path).map_err(|message| mistake(&key, message))?;
+            known.add_key(folder, &key.value).map_err(|message| mistake(&key, message))?;
         }
         uris.extend(self.baseurl.into_iter().map(|uri| uri.value));
         let all_words =
@@ -116,7 +119,6 @@ impl TypedRepository {
         known.repo_gpgcheck = self.repo_gpgcheck.map_or(known.repo_gpgcheck, |value| value.value);
         known.gpgcheck = self.gpgcheck.map_or(known.gpgcheck, |value| value.value);
         known.module_hotfixes = self.module_hotfixes.map_or(known.module_hotfixes, |value| value.value);
-        known.vars.extend(self.vars.into_iter().map(|(name, value)| (name, value.value)));
         Ok((uris, priority))
     }
 }
@@ -127,7 +129,11 @@ impl Repository {
         Self { repo_gpgcheck: true, gpgcheck: true, ..Self::default() }
     }
 
-    fn add_key(&mut self, path: PathBuf) -> Result<(), String> {
+    /// Adds a key by its file's name, in which the manifest's variables stand for their values; other variables have none, since
+    /// keys are those of all architectures.
+    fn add_key(&mut self, folder: &Path, name: &str) -> Result<(), String> {
+        let path = folder.join(self.expand_with(name, &[]));
+        let path = std::path::absolute(path).map_err(|error| error.to_string())?;
         let bytes = read_named(&path).map_err(|error| format!("{error:#}"))?;
         if !self.gpgkey.contains(&path) {
             self.keys.push(Sha256::of(&bytes));
@@ -160,7 +166,7 @@ impl Repository {
                         if path.contains("://") {
                             return Err(format!("`gpgkey` names `{key}`: keys are files, `gpgkey: [FILE]` names one"));
                         }
-                        self.add_key(std::path::absolute(folder.join(path)).map_err(|e| e.to_string())?)?;
+                        self.add_key(folder, path)?;
                     }
                 }
                 "repo_gpgcheck" => self.repo_gpgcheck = truth()?,
@@ -232,6 +238,12 @@ mod tests {
         assert!(repository.repo_gpgcheck && repository.gpgcheck && repository.module_hotfixes);
         repository.vars.insert("releasever".to_owned(), "9".to_owned());
         assert_eq!(repository.expand(&uris[0], &"amd64".parse().unwrap()), "a/9/x86_64/os");
+        let folder = tempfile::tempdir().unwrap();
+        crate::durable::write(&folder.path().join("key-9.asc"), b"key").unwrap();
+        let keys =
+            BTreeMap::from([("gpgkey".to_owned(), "key-${releasever}.asc file://key-$releasever.asc".to_owned())]);
+        repository.take_section(&keys, &mut uris, folder.path()).unwrap();
+        assert_eq!(repository.keys, [Sha256::of(b"key")]);
         let bad = BTreeMap::from([("gpgcheck".to_owned(), "perhaps".to_owned())]);
         let error = repository.take_section(&bad, &mut uris, Path::new("/")).unwrap_err();
         assert_eq!(error, "`gpgcheck` is neither yes nor no: `perhaps`");

@@ -34,6 +34,10 @@ pub enum Tracker {
     Debian,
     /// Launchpad, Ubuntu's.
     Launchpad,
+    /// Red Hat's, of Fedora, too.
+    RedHat,
+    /// SUSE's, of openSUSE, too.
+    Suse,
 }
 
 impl Bug {
@@ -42,6 +46,8 @@ impl Bug {
         match self.tracker {
             Tracker::Debian => format!("Debian {}", self.number),
             Tracker::Launchpad => format!("Launchpad {}", self.number),
+            Tracker::RedHat => format!("Red Hat {}", self.number),
+            Tracker::Suse => format!("SUSE {}", self.number),
         }
     }
 
@@ -50,6 +56,35 @@ impl Bug {
         match self.tracker {
             Tracker::Debian => format!("https://bugs.debian.org/{}", self.number),
             Tracker::Launchpad => format!("https://bugs.launchpad.net/bugs/{}", self.number),
+            Tracker::RedHat => format!("https://bugzilla.redhat.com/show_bug.cgi?id={}", self.number),
+            Tracker::Suse => format!("https://bugzilla.suse.com/show_bug.cgi?id={}", self.number),
         }
+    }
+}
+
+/// Identifiers `CVE-YEAR-NUMBER` in a text, in its order, each once.
+pub(super) fn cves(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("CVE-") {
+        let rest = &text[at + 4..];
+        let year = digits(rest);
+        let Some(rest) = rest[year.len()..].strip_prefix('-') else { continue };
+        let number = digits(rest);
+        if year.len() == 4 && (4..=8).contains(&number.len()) {
+            add(&mut found, format!("CVE-{year}-{number}"));
+        }
+    }
+    found
+}
+
+/// The digits that a text begins with.
+pub(super) fn digits(text: &str) -> &str {
+    &text[..text.bytes().take_while(u8::is_ascii_digit).count()]
+}
+
+/// Adds what a list does not have yet.
+pub(super) fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
     }
 }

@@ -118,7 +118,7 @@ impl Format {
     pub fn changelog(self, file: &mut File, package: &str) -> Result<Vec<Entry>> {
         match self {
             Self::Deb => deb::changelog::read(file, package),
-            Self::Rpm => untreated(self, "read for their changelogs"),
+            Self::Rpm => rpm::changelog::read(file),
         }
     }
 

@@ -36,11 +36,13 @@ pub struct Package {
     pub compressor: &'static str,
     /// Whether entries are numbers of files, as rpm writes them where files are large.
     pub stripped: bool,
+    /// Further tags, and others in place of the usual ones.
+    pub more: Vec<(u32, Value)>,
 }
 
 impl Package {
     pub fn new(listed: Vec<Listed>, packed: &[Packed]) -> Self {
-        Self { listed, packed: packed.to_vec(), compressor: "gzip", stripped: false }
+        Self { listed, packed: packed.to_vec(), compressor: "gzip", stripped: false, more: Vec::new() }
     }
 
     /// The package file.
@@ -58,6 +60,9 @@ impl Package {
         header.set(tag::FILEDIGESTALGO, Value::Int32(vec![tag::SHA256]));
         if !self.listed.is_empty() {
             self.list(&mut header);
+        }
+        for (tag, value) in &self.more {
+            header.set(*tag, value.clone());
         }
         let mut bytes = Front::new(header, payload.len() as u64, 0).to_bytes();
         bytes.extend(payload);

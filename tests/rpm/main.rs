@@ -1,6 +1,7 @@
 //! rpm's format: repositories, from their metadata to a lock, and packages.
 
 mod builder;
+mod changelogs;
 mod fedora;
 mod keys;
 mod oracle;
@@ -159,6 +160,12 @@ fn primary(packages: &[&str]) -> String {
         );
     }
     format!("<metadata packages='{}'>{body}</metadata>", packages.len())
+}
+
+/// Primary metadata of [`primary`], in which a package has this file.
+fn with_file(primary: &str, package: &str, bytes: &[u8]) -> String {
+    let field = |digest: Sha256, size: usize| format!("{digest}</checksum><size package='{size}'");
+    primary.replace(&field(Sha256::of(package.as_bytes()), 1), &field(Sha256::of(bytes), bytes.len()))
 }
 
 fn entry(relation: &str) -> String {

@@ -316,9 +316,7 @@ fn the_program_takes_what_the_manifests_keys_signed_and_nothing_else() {
         crate::primary(&packages.each_ref().map(|(name, _)| format!("{name} 1-1")).each_ref().map(String::as_str));
     for (name, bytes) in &packages {
         durable::write(&folder.join(format!("base/Packages/{name}-1-1.noarch.rpm")), bytes).unwrap();
-        let field = |digest: Sha256, size: usize| format!("{digest}</checksum><size package='{size}'");
-        listed = listed
-            .replace(&field(Sha256::of(format!("{name} 1-1").as_bytes()), 1), &field(Sha256::of(bytes), bytes.len()));
+        listed = crate::with_file(&listed, &format!("{name} 1-1"), bytes);
         let manifest = format!(
             "name: {name}\nformat: rpm\narchitectures: [amd64]\nbase: none\npackages: [{name}]\noutputs: [ostree]\narchives:\n  \
              - {{id: base, baseurl: ['file://{}/base'], gpgkey: [keyring.asc], repo_gpgcheck: false}}\n",

@@ -7,6 +7,7 @@ use std::io::Read;
 use anyhow::{Context, Result};
 
 use super::archive;
+use crate::package::changelog::{add, cves, digits};
 use crate::package::{Bug, Entry, Member, MemberKind, MemberSink, Part, Tracker, printable};
 
 /// How many bytes of a changelog are looked at. The newest entries stand first, and this much holds years of them.
@@ -92,21 +93,6 @@ fn head(line: &str) -> Option<&str> {
     complete.then_some(version)
 }
 
-/// Identifiers `CVE-YEAR-NUMBER`.
-fn cves(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices("CVE-") {
-        let rest = &text[at + 4..];
-        let year = digits(rest);
-        let Some(rest) = rest[year.len()..].strip_prefix('-') else { continue };
-        let number = digits(rest);
-        if year.len() == 4 && (4..=8).contains(&number.len()) {
-            add(&mut found, format!("CVE-{year}-{number}"));
-        }
-    }
-    found
-}
-
 /// Bugs, as dpkg-parsechangelog(1) finds them: `Closes: #1, bug 2` and `LP: #3, #4`, in any case and over line breaks.
 fn bugs(text: &str) -> Vec<Bug> {
     let lower = text.to_ascii_lowercase();
@@ -129,25 +115,14 @@ fn bugs(text: &str) -> Vec<Bug> {
 
 /// A bug's number at the beginning of a text in small letters, and what follows it.
 fn bug_number(text: &str, tracker: Tracker) -> Option<(u64, &str)> {
-    let text = match tracker {
-        Tracker::Debian => {
-            let text = text.strip_prefix("bug").unwrap_or(text).trim_start();
-            text.strip_prefix('#').unwrap_or(text).trim_start()
-        }
-        Tracker::Launchpad => text.strip_prefix('#')?,
+    let text = if tracker == Tracker::Debian {
+        let text = text.strip_prefix("bug").unwrap_or(text).trim_start();
+        text.strip_prefix('#').unwrap_or(text).trim_start()
+    } else {
+        text.strip_prefix('#')?
     };
     let number = digits(text);
     Some((number.parse().ok()?, &text[number.len()..]))
-}
-
-fn digits(text: &str) -> &str {
-    &text[..text.bytes().take_while(u8::is_ascii_digit).count()]
-}
-
-fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
-    if !list.contains(&item) {
-        list.push(item);
-    }
 }
 
 #[cfg(test)]

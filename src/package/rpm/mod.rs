@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod blob;
+pub mod changelog;
 pub mod cpio;
 pub mod file;
 pub mod files;
