@@ -57,13 +57,27 @@ fn everything(name: &str, needs: &str) -> String {
     spec + &format!("%files\n/opt/t/{name}\n")
 }
 
+/// A package that could be moved: its scriptlets are told where it is.
+fn movable() -> String {
+    let mut spec =
+        "Requires: dd\nPrefix: /opt/e\nPrefix: /srv\n%description\nx\n%install\nmkdir -p %{buildroot}/opt/e\n\
+                    echo ee > %{buildroot}/opt/e/f\n"
+            .to_owned();
+    for kind in ["%pre", "%post", "%posttrans -e", "%triggerin -- aa", "%filetriggerin -- /opt/e"] {
+        let told = "$RPM_INSTALL_PREFIX $RPM_INSTALL_PREFIX0 $RPM_INSTALL_PREFIX1";
+        writeln!(spec, "{kind}\necho 'ee {kind}' {told} \"$RPM_INSTALL_PREFIX2\" >> /log").unwrap();
+    }
+    spec + "%files\n/opt/e\n"
+}
+
 #[test]
 fn scriptlets_run_as_rpm_runs_them() {
     let plain = "Requires: cc\n%description\nx\n%post -p /usr/bin/true\n%posttrans -e\necho dd %{name} %%x $0 >/dev/null\n\
                  echo dd posttrans %{?nothing}%{lua:print(1+1)} \"$@\" >> /log\n%files\n";
     let (aa, bb, cc) =
         (everything("aa", "Requires: rpm\n"), everything("bb", "Requires: aa\n"), everything("cc", "Requires: bb\n"));
-    let Some(scene) = Scene::new(&[("aa", &aa), ("bb", &bb), ("cc", &cc), ("dd", plain)]) else { return };
+    let packages = [("aa", &*aa), ("bb", &bb), ("cc", &cc), ("dd", plain), ("ee", &movable())];
+    let Some(scene) = Scene::new(&packages) else { return };
     let own = scene.read("log");
     let theirs = fs::read_to_string(scene.install_by_rpm().join("log")).unwrap();
     assert!(theirs.lines().count() > 60, "{theirs}");

@@ -69,6 +69,7 @@ pub const TRIGGERSCRIPTPROG: u32 = 1092;
 pub const FILEDEVICES: u32 = 1095;
 pub const FILEINODES: u32 = 1096;
 pub const FILELANGS: u32 = 1097;
+pub const PREFIXES: u32 = 1098;
 pub const PROVIDEFLAGS: u32 = 1112;
 pub const PROVIDEVERSION: u32 = 1113;
 pub const OBSOLETEFLAGS: u32 = 1114;

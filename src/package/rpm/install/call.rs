@@ -37,7 +37,11 @@ pub(super) fn script(packages: &[Facts], call: &Call<'_>) -> Script {
     let by =
         call.by.filter(|by| *by != call.package).map_or_else(String::new, |by| format!(" for {}", packages[by].name));
     let label = format!("{}{by}", name(call.kind, &facts.name));
-    let environment = environment(call.kind, facts);
+    let mut environment = environment(call.kind, facts);
+    // Lua is no process of its own.
+    if call.script.program[0] != LUA {
+        environment.extend(prefixes(facts));
+    }
     let script = if call.script.is_for_rpm() { by_rpm(facts, call) } else { by_interpreter(call) };
     Script { label, environment, ..script }
 }
@@ -64,6 +68,15 @@ pub(super) fn make(program: &str, facts: &Facts, accounts: &Accounts, takes_all:
 
 fn environment(kind: &str, facts: &Facts) -> Vec<(String, String)> {
     vec![("PATH".to_owned(), PATH.to_owned()), (SCRIPTLET.to_owned(), format!("{kind} {}", facts.name))]
+}
+
+/// Where a package is that could be elsewhere (`doScriptExec` in rpm's sources).
+fn prefixes(facts: &Facts) -> impl Iterator<Item = (String, String)> {
+    let name =
+        |number: Option<usize>| format!("RPM_INSTALL_PREFIX{}", number.map_or_else(String::new, |n| n.to_string()));
+    let numbered = (0..).map(Some).zip(&facts.prefixes);
+    let first = facts.prefixes.first().map(|prefix| (None, prefix));
+    first.into_iter().chain(numbered).map(move |(number, prefix)| (name(number), prefix.clone()))
 }
 
 fn name(kind: &str, package: &str) -> String {

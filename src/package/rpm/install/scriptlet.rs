@@ -70,6 +70,8 @@ pub struct Facts {
     pub provides: Vec<(String, Range, String)>,
     /// Its files' absolute paths, in the header's order, ghosts included.
     pub files: Vec<String>,
+    /// The folders that its files would move with, if it were installed elsewhere.
+    pub prefixes: Vec<String>,
     /// Its users and groups.
     pub accounts: Vec<Accounts>,
     /// `%pretrans`.
@@ -103,6 +105,7 @@ impl Facts {
             accounts: accounts::read(header, &provides, &files)?,
             provides: provides.into_iter().map(|(name, flags, version)| (name, range(flags), version)).collect(),
             files,
+            prefixes: header.texts(tag::PREFIXES)?.into_iter().map(lossy).collect(),
             pretrans: scriptlet(header, [tag::PRETRANS, tag::PRETRANSPROG, tag::PRETRANSFLAGS])?,
             pre: scriptlet(header, [tag::PREIN, tag::PREINPROG, tag::PREINFLAGS])?,
             post: scriptlet(header, [tag::POSTIN, tag::POSTINPROG, tag::POSTINFLAGS])?,
