@@ -62,7 +62,12 @@ fn without_interpreter(why: CannotRun, manifest: &Manifest, lock: &Lock) -> anyh
     let problem = anyhow!(why)
         .context(format!("the lock pins no interpreter of {} programs for this machine", lock.architecture));
     let hint = match Architecture::host() {
-        Some(host) if manifest.machines(&lock.architecture).contains(&host) => format!("compose update-lock {path}"),
+        Some(host) if manifest.machines(&lock.architecture).contains(&host) => {
+            let requests = manifest.format.interpreters(&lock.architecture).join("` or `");
+            format!(
+                "compose update-lock {path}; for that an archive for {host} has to have `{requests}`, or one under `tools: archives:`"
+            )
+        }
         Some(host) => format!("add {host} to `architectures:` in {path} and update its locks"),
         None => format!("build on another machine: there are no interpreters for {machine}"),
     };

@@ -47,7 +47,7 @@ pub fn fetch_files(manifest: &Manifest, files: &[&Package], settings: &Settings)
         mirrors: &settings.mirrors,
         format: manifest.format,
         archives: &archives,
-        architectures: &manifest.architectures,
+        architectures: &manifest.architectures_of_files(),
         store: &settings.store,
         manifest: &manifest.path,
         offline: settings.offline,

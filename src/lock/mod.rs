@@ -125,7 +125,7 @@ impl Package {
 impl Lock {
     /// The package of the interpreter for a machine.
     pub fn interpreter(&self, machine: &Architecture) -> Option<&Package> {
-        self.interpreters.iter().find(|package| package.architecture == machine.as_str())
+        self.interpreters.iter().find(|package| self.format.is_native(&package.architecture, machine))
     }
 
     /// Every distinct file that a build on any machine needs: packages and tools.

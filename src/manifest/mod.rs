@@ -81,12 +81,20 @@ impl Manifest {
     /// The machines, other than its own kind, that a lock for this architecture is built on through an interpreter: amd64, and
     /// those that the manifest itself is for.
     pub fn machines(&self, architecture: &Architecture) -> Vec<Architecture> {
-        if self.format.interpreters().is_empty() {
-            return Vec::new();
-        }
         let machines = MACHINES.iter().filter_map(|name| name.parse().ok());
         let known = |machine: &Architecture| machine.as_str() == "amd64" || self.architectures.contains(machine);
         machines.filter(|machine| machine != architecture && known(machine)).collect()
+    }
+
+    /// The architectures that files of its locks are from: its own, and those of machines.
+    pub fn architectures_of_files(&self) -> Vec<Architecture> {
+        let mut all = self.architectures.clone();
+        for machine in self.architectures.iter().flat_map(|architecture| self.machines(architecture)) {
+            if !all.contains(&machine) {
+                all.push(machine);
+            }
+        }
+        all
     }
 
     /// The folder that locks, and paths of package files in them, are relative to: the one that `manifests/` stands in, or

@@ -225,11 +225,11 @@ impl Format {
         }
     }
 
-    /// The packages that have interpreters of other machines' programs, those to prefer first.
-    pub fn interpreters(self) -> &'static [Tool] {
+    /// Requests for packages that have the interpreter of an architecture's programs, those to prefer first.
+    pub fn interpreters(self, architecture: &Architecture) -> Vec<String> {
         match self {
-            Self::Deb => deb::tools::INTERPRETERS,
-            Self::Rpm => &[],
+            Self::Deb => deb::tools::INTERPRETERS.iter().map(|request| (*request).to_owned()).collect(),
+            Self::Rpm => vec![rpm::tools::interpreter(architecture)],
         }
     }
 
@@ -237,7 +237,7 @@ impl Format {
     pub fn interpreter_paths(self, architecture: &Architecture) -> Vec<String> {
         match self {
             Self::Deb => deb::tools::interpreter_paths(architecture),
-            Self::Rpm => Vec::new(),
+            Self::Rpm => vec![rpm::tools::interpreter(architecture).trim_start_matches('/').to_owned()],
         }
     }
 }

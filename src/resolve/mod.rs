@@ -230,9 +230,10 @@ fn resolve_interpreters(
         if indexes.is_empty() {
             continue;
         }
-        let keep: Vec<_> = keep.iter().copied().filter(|package| package.architecture == machine.as_str()).collect();
-        for tool in manifest.format.interpreters() {
-            let request = manifest.format.parse_request(tool.request).map_err(|message| anyhow!(message))?;
+        let keep: Vec<_> =
+            keep.iter().copied().filter(|package| manifest.format.is_native(&package.architecture, &machine)).collect();
+        for request in manifest.format.interpreters(architecture) {
+            let request = manifest.format.parse_request(&request).map_err(|message| anyhow!(message))?;
             let selection = Selection { requests: std::slice::from_ref(&request), exclude: &[], keep: &keep };
             let universe = manifest.format.universe(&indexes, &machine, &selection)?;
             // An archive without any is one whose packages are built on their own machines alone.

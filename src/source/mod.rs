@@ -166,7 +166,7 @@ pub fn load_archives(asked: &[Asked<'_>], paths: &BTreeSet<String>, context: &Co
     let mut repositories = rpm::load(&repositories, paths, context)?.into_iter();
     let mut others = apt::load(&others, context)?.into_iter();
     let with_pools = asked.iter().map(|asked| match (&asked.archive.pool, &asked.archive.repository) {
-        (_, Some(_)) => Ok(repositories.next().into_iter().collect()),
+        (_, Some(_)) => Ok(repositories.next().flatten().into_iter().collect()),
         (Some(found), None) => {
             others.next();
             Ok(vec![pool::load_folder(asked.archive, found, asked.architecture)?])
@@ -222,7 +222,7 @@ pub fn archives_of_files(manifest: &Manifest) -> Vec<Archive> {
     for archive in &mut archives {
         if let Some(repository) = &archive.repository {
             let mut uris = Vec::new();
-            for architecture in &manifest.architectures {
+            for architecture in &manifest.architectures_of_files() {
                 uris.extend(archive.uris.iter().map(|uri| repository.expand(uri, architecture)));
             }
             uris.dedup();

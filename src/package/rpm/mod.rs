@@ -16,6 +16,7 @@ pub mod request;
 pub mod rich;
 pub mod signature;
 pub mod tag;
+pub mod tools;
 pub mod universe;
 pub mod version;
 mod xml;

@@ -32,16 +32,18 @@ pub fn paths_asked_for(manifest: &Manifest) -> impl Iterator<Item = String> {
     packages.map(|request| request.name.clone()).filter(|name| name.starts_with('/'))
 }
 
-/// The index of each repository for its architecture, in the order asked for. A repository that is asked for more than once
-/// is loaded once.
-pub fn load(asked: &[Asked<'_>], paths: &BTreeSet<String>, context: &Context<'_>) -> Result<Vec<Index>> {
+/// The index of each repository for its architecture, in the order asked for; none where it may have nothing for it and has not.
+/// A repository that is asked for more than once is loaded once.
+pub fn load(asked: &[Asked<'_>], paths: &BTreeSet<String>, context: &Context<'_>) -> Result<Vec<Option<Index>>> {
     if asked.is_empty() {
         return Ok(Vec::new());
     }
     let mut distinct: Vec<&Asked<'_>> = Vec::new();
     for one in asked {
-        if !distinct.iter().any(|known| is_same(known, one)) {
-            distinct.push(one);
+        match distinct.iter_mut().find(|known| is_same(known, one)) {
+            Some(known) if known.optional => *known = one,
+            Some(_) => {}
+            None => distinct.push(one),
         }
     }
     let pool = rayon::ThreadPoolBuilder::new()
@@ -60,11 +62,13 @@ fn is_same(a: &Asked<'_>, b: &Asked<'_>) -> bool {
     a.archive == b.archive && a.architecture == b.architecture
 }
 
-fn load_all(asked: &[&Asked<'_>], paths: &BTreeSet<String>, context: &Context<'_>) -> Result<Vec<Index>> {
+fn load_all(asked: &[&Asked<'_>], paths: &BTreeSet<String>, context: &Context<'_>) -> Result<Vec<Option<Index>>> {
     // Where nobody says where one is, nothing is fetched of the others either.
     let sources: Vec<Result<Source<'_>>> = asked.par_iter().map(|asked| Source::new(asked, context)).collect();
     let sources = sources.into_iter().collect::<Result<Vec<_>>>()?;
-    let updated = here(sources.into_par_iter().map(|source| source.update(context)).collect())?;
+    let found = here(sources.into_par_iter().map(|source| source.update(context)).collect())?;
+    let are_there: Vec<bool> = found.iter().map(Option::is_some).collect();
+    let updated: Vec<Updated<'_>> = found.into_iter().flatten().collect();
     let contents = here(updated.par_iter().map(|updated| metadata::contents(updated, context)).collect())?;
     let wanted = unlisted(&contents, paths);
     let files = |(updated, contents): (&Updated<'_>, &Arc<Contents>)| {
@@ -77,8 +81,9 @@ fn load_all(asked: &[&Asked<'_>], paths: &BTreeSet<String>, context: &Context<'_
     for one in &updated {
         metadata::forget_old(one)?;
     }
-    let all = updated.iter().zip(contents).zip(files);
-    all.map(|((updated, contents), files)| index(updated, contents, files)).collect()
+    let mut all = updated.iter().zip(contents).zip(files);
+    let mut next = || all.next().map(|((updated, contents), files)| index(updated, contents, files)).transpose();
+    are_there.into_iter().map(|is_there| if is_there { next() } else { Ok(None) }).collect()
 }
 
 /// What is here; the first error, or that something is missing offline.

@@ -87,8 +87,9 @@ impl<'a> Source<'a> {
         Ok(Self { asked, repository, mirrors, metalink, places: list, cache, keyring })
     }
 
-    /// Makes sure that the kept list is the mirror's present one.
-    pub fn update(self, context: &Context<'_>) -> Result<Found<Updated<'a>>> {
+    /// Makes sure that the kept list is the mirror's present one. Gives none where the repository may have nothing for the
+    /// architecture, and no mirror has a list for it.
+    pub fn update(self, context: &Context<'_>) -> Result<Found<Option<Updated<'a>>>> {
         let state = self.cache.state();
         let newest = state.as_ref().map(|state| state.date);
         // What is kept is worth nothing if it no longer verifies: the keys may have changed.
@@ -98,11 +99,14 @@ impl<'a> Source<'a> {
         });
         if context.offline {
             let Some(text) = kept else {
+                if self.asked.optional {
+                    return Ok(Found::Here(None));
+                }
                 let name = format!("{} for {}", self.asked.archive.id, self.asked.architecture);
                 return Ok(Found::Missing(name));
             };
             return match check(&text, None, "the kept repomd.xml") {
-                Ok(list) => Ok(Found::Here(Updated { source: self, list })),
+                Ok(list) => Ok(Found::Here(Some(Updated { source: self, list }))),
                 Err(refusal) => Err(self.refused(&[refusal])),
             };
         }
@@ -113,7 +117,7 @@ impl<'a> Source<'a> {
             && Sha256::of(text) == metalink.present
             && let Ok(list) = check(text, newest, "the kept repomd.xml")
         {
-            return Ok(Found::Here(Updated { source: self, list }));
+            return Ok(Found::Here(Some(Updated { source: self, list })));
         }
         let mut refusals = Vec::new();
         for mirror in &self.mirrors {
@@ -133,16 +137,20 @@ impl<'a> Source<'a> {
                             Timestamp::from_seconds(list.time).context("repomd.xml has a time beyond all bounds")?;
                         let state = State { date, uri, validators };
                         self.cache.save_repomd(&text, signature.as_deref(), &state)?;
-                        return Ok(Found::Here(Updated { source: self, list }));
+                        return Ok(Found::Here(Some(Updated { source: self, list })));
                     }
                     Err(refusal) => Err(refusal),
                 },
                 (Err(error), _) => Err(error.into()),
             };
             match outcome {
-                Ok(list) => return Ok(Found::Here(Updated { source: self, list })),
+                Ok(list) => return Ok(Found::Here(Some(Updated { source: self, list }))),
                 Err(refusal) => refusals.push(refusal),
             }
+        }
+        let is_missing = |refusal: &Refusal| matches!(refusal, Refusal::Http(http::Error::NotFound { .. }));
+        if self.asked.optional && refusals.iter().all(is_missing) {
+            return Ok(Found::Here(None));
         }
         Err(self.refused(&refusals))
     }
