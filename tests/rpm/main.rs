@@ -4,6 +4,7 @@ mod builder;
 mod changelogs;
 mod fedora;
 mod keys;
+mod machines;
 mod oracle;
 mod packages;
 mod places;
