@@ -93,6 +93,12 @@ impl Scene {
         run(Command::new("tar").arg("-xOf").arg(self.path().join("out/m.amd64.tar")).arg(path)).result()
     }
 
+    /// A file of the root that was built.
+    pub fn bytes(&self, path: &str) -> Vec<u8> {
+        let mut tar = Command::new("tar");
+        tar.arg("-xOf").arg(self.path().join("out/m.amd64.tar")).arg(path).output().unwrap().stdout
+    }
+
     /// The lines of a list of the root's files that name one of these.
     pub fn list(&self, names: &[&str]) -> Vec<String> {
         let listed =
@@ -140,15 +146,16 @@ fn programs() -> PathBuf {
     .clone()
 }
 
-/// Makes `rpms/NAME.rpm` of a spec file.
+/// Makes `rpms/NAME.rpm` of a spec file; `NAME.ARCHITECTURE` names a package for that, others but `rpm` are for all.
 fn build(folder: &Path, name: &str, spec: &str) {
     let file = folder.join(format!("{name}.spec"));
-    let (name_line, architecture) =
-        if name == "rpm" { (String::new(), "") } else { (format!("Name: {name}\n"), "BuildArch: noarch\n") };
-    durable::write(&file, format!("{name_line}{HEAD}{architecture}{spec}").as_bytes()).unwrap();
+    let (plain, architecture) = name.split_once('.').unwrap_or((name, if name == "rpm" { "x86_64" } else { "noarch" }));
+    let name_line = if name == "rpm" { String::new() } else { format!("Name: {plain}\n") };
+    durable::write(&file, format!("{name_line}{HEAD}{spec}").as_bytes()).unwrap();
     let mut rpmbuild = Command::new("rpmbuild");
     rpmbuild.args(["-bb", "--quiet", "--nodeps"]).arg("--define").arg(format!("_topdir {}/top", folder.display()));
     rpmbuild.arg("--define").arg(format!("_rpmdir {}/rpms", folder.display()));
-    rpmbuild.args(["--define", "_build_name_fmt %%{NAME}.rpm", "--define", "_binary_payload w1.gzdio"]);
+    rpmbuild.args(["--target", architecture, "--define", "_binary_payload w1.gzdio"]);
+    rpmbuild.arg("--define").arg(format!("_build_name_fmt {name}.rpm"));
     run(rpmbuild.arg(&file)).result();
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod fixture;
 mod hostile;
+mod multilib;
 mod order;
 mod same;
 #[path = "../support/mod.rs"]
