@@ -33,8 +33,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Answer> {
         let verdict = resolve::judge(manifest.format, &architecture, &indexes.packages)
             .with_context(|| format!("cannot judge the archives of {} for {architecture}", manifest.name))?;
         for package in &verdict.uninstallable {
-            let resolve::Uninstallable { name, version, proof } = package;
-            terminal::print(&format!("{name} {version} cannot be installed on {architecture}:\n{proof}"))?;
+            let resolve::Uninstallable { package, proof } = package;
+            terminal::print(&format!("{package} cannot be installed on {architecture}:\n{proof}"))?;
             answer = Answer::No;
         }
         settings.terminal.note(&format!(

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 pub use changelog::{Bug, Entry, Tracker};
@@ -29,7 +29,6 @@ pub use signature::SignatureError;
 
 use crate::arch::Architecture;
 use crate::digest::Sha256;
-use crate::error::Hint;
 use crate::manifest::{Kernel, OutputFormat, PackageRequest};
 use crate::source::Index;
 use crate::source::openpgp::{self, Keyring};
@@ -70,12 +69,6 @@ impl Table {
             Self::Rpm(repository) => Some(repository),
         }
     }
-}
-
-/// The error of a stage that has no way yet to treat packages of a format.
-fn untreated<T>(format: Format, what: &str) -> Result<T> {
-    Err(anyhow!("packages of the format `{}` cannot be {what}", format.as_str()))
-        .hint(|| "`compose --help` names what else there is")
 }
 
 impl Format {
@@ -200,7 +193,7 @@ impl Format {
     ) -> Result<Box<dyn Universe + 'a>> {
         match self {
             Self::Deb => Ok(Box::new(deb::universe::DebUniverse::with_every_version(indexes, architecture))),
-            Self::Rpm => untreated(self, "judged"),
+            Self::Rpm => Ok(Box::new(rpm::universe::RpmUniverse::new(indexes, architecture, &Selection::default()))),
         }
     }
 

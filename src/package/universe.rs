@@ -29,11 +29,17 @@ pub struct Identity<'a> {
     pub architecture: &'a str,
     /// Version.
     pub version: &'a str,
+    /// What stands between name and architecture in a request, where that is not the root's own.
+    pub foreign: Option<char>,
 }
 
 impl std::fmt::Display for Identity<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.name, self.version)
+        let Self { name, architecture, version, foreign } = self;
+        match foreign {
+            Some(mark) => write!(f, "{name}{mark}{architecture} {version}"),
+            None => write!(f, "{name} {version}"),
+        }
     }
 }
 
@@ -189,6 +195,9 @@ pub trait Universe: Sync {
 
     /// The candidates of a base set, in order of names.
     fn base(&self, base: Base) -> Vec<Candidate>;
+
+    /// The candidates of which every root has one of each name.
+    fn in_every_root(&self) -> Vec<Candidate>;
 
     /// What a request asks for, one requirement for each package. An error names what there is instead.
     fn request(&self, request: &PackageRequest) -> anyhow::Result<Vec<Requirement>>;

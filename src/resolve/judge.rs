@@ -1,6 +1,6 @@
 //! Which packages of the archives cannot be installed by anybody, and why.
 //!
-//! A package can be installed when some set of packages has it and the essential ones, has all that its members need, and
+//! A package can be installed when some set of packages has it and those of every root, has all that its members need, and
 //! nothing that they exclude. Every such set proves all its members, so the sets are made as large as can be:
 //! packages are added one after the other, each with the first choices that fit, and what does not fit waits for the next
 //! set. What needs something that no archive has is sorted out before. What then fits into no set is given to
@@ -17,7 +17,6 @@ use super::graph::Graph;
 use super::solve::solve;
 use super::walk::{Granted, RelationsCache};
 use crate::arch::Architecture;
-use crate::manifest::Base;
 use crate::package::Format;
 use crate::package::universe::{Candidate, Requirement, Strength, Universe};
 use crate::source::Index;
@@ -30,17 +29,15 @@ const EVERY_ROOT: &str = "every root";
 pub struct Verdict {
     /// How many packages there are.
     pub judged: usize,
-    /// Those that cannot be installed, sorted by name.
+    /// Those that cannot be installed, sorted.
     pub uninstallable: Vec<Uninstallable>,
 }
 
 /// A package that cannot be installed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Uninstallable {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
+    /// Its name, with its architecture where that is not the root's own, and its version.
+    pub package: String,
     /// The proof: a tree of packages, versions and relations, its branches indented.
     pub proof: String,
 }
@@ -67,7 +64,7 @@ pub fn judge(format: Format, architecture: &Architecture, indexes: &[Index]) -> 
 /// The essential packages, each in any version.
 fn essential(universe: &dyn Universe) -> Vec<Requirement> {
     let mut versions: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
-    for candidate in universe.base(Base::Essential) {
+    for candidate in universe.in_every_root() {
         versions.entry(universe.identity(candidate).name).or_default().push(candidate);
     }
     let need = |(name, options): (&str, Vec<Candidate>)| Requirement {
@@ -119,17 +116,19 @@ impl Judge<'_> {
         }
     }
 
-    /// Finds all candidates of which a requirement is met only by candidates that cannot be installed, the shortest
-    /// chains first.
+    /// Finds all candidates of which a requirement that always counts is met only by candidates that cannot be installed, the
+    /// shortest chains first.
     fn find_hopeless(&mut self) {
         loop {
             let found: Vec<(u32, Standing)> = self
                 .open()
                 .into_iter()
                 .filter_map(|candidate| {
-                    let costs = self.graph.needs(candidate).enumerate().filter_map(|(need, options)| {
-                        let facts = options.iter().try_fold(1_u32, |sum, o| Some(sum.saturating_add(self.cost(*o)?)));
-                        Some((facts?, need))
+                    let always = self.graph.needs(candidate).enumerate().filter(|(_, need)| need.given.is_empty());
+                    let costs = always.filter_map(|(number, need)| {
+                        let facts =
+                            need.options.iter().try_fold(1_u32, |sum, o| Some(sum.saturating_add(self.cost(*o)?)));
+                        Some((facts?, number))
                     });
                     costs.min().map(|(facts, need)| (candidate, Standing::Hopeless { need, facts }))
                 })
@@ -146,7 +145,8 @@ impl Judge<'_> {
     /// Makes sets of packages that can be installed together until one proves nothing new.
     fn pack(&mut self) {
         loop {
-            let mut packing = Packing { judge: self, chosen: vec![false; self.standing.len()], order: Vec::new() };
+            let chosen = vec![false; self.standing.len()];
+            let mut packing = Packing { judge: self, chosen, order: Vec::new(), conditional: Vec::new() };
             for candidate in &self.base {
                 packing.choose(candidate.0);
             }
@@ -191,16 +191,12 @@ impl Judge<'_> {
         let all = (0..self.universe.len()).map(|at| Candidate(at as u32));
         let mut report: Vec<Uninstallable> = all
             .filter(|candidate| self.cost(candidate.0).is_some())
-            .map(|candidate| {
-                let identity = self.universe.identity(candidate);
-                Uninstallable {
-                    name: identity.name.to_owned(),
-                    version: identity.version.to_owned(),
-                    proof: explain_candidate(candidate, EVERY_ROOT, &self.facts(candidate), self.universe),
-                }
+            .map(|candidate| Uninstallable {
+                package: self.universe.identity(candidate).to_string(),
+                proof: explain_candidate(candidate, EVERY_ROOT, &self.facts(candidate), self.universe),
             })
             .collect();
-        report.sort_by(|a, b| a.name.cmp(&b.name));
+        report.sort_by(|a, b| a.package.cmp(&b.package));
         report
     }
 
@@ -253,6 +249,8 @@ struct Packing<'j, 'a> {
     judge: &'j Judge<'a>,
     chosen: Vec<bool>,
     order: Vec<u32>,
+    /// The members with requirements that count only beside others.
+    conditional: Vec<u32>,
 }
 
 impl Packing<'_, '_> {
@@ -264,8 +262,9 @@ impl Packing<'_, '_> {
         }
         let complete = self.take(&[candidate]) && self.complete(start);
         if !complete {
-            for candidate in self.order.drain(start..) {
+            for candidate in self.order.drain(start..).rev() {
                 self.chosen[candidate as usize] = false;
+                self.conditional.pop_if(|last| *last == candidate);
             }
         }
         complete
@@ -285,19 +284,35 @@ impl Packing<'_, '_> {
     fn choose(&mut self, candidate: u32) {
         self.chosen[candidate as usize] = true;
         self.order.push(candidate);
+        if self.judge.graph.needs(candidate).any(|need| !need.given.is_empty()) {
+            self.conditional.push(candidate);
+        }
     }
 
-    /// Meets the requirements of all members from `next` on.
+    /// Meets the requirements of all members from `next` on, and those of others that count from now on.
     fn complete(&mut self, mut next: usize) -> bool {
-        let judge = self.judge;
-        while let Some(candidate) = self.order.get(next).copied() {
-            for options in judge.graph.needs(candidate) {
-                if !options.iter().any(|option| self.chosen[*option as usize]) && !self.take(options) {
+        loop {
+            while let Some(candidate) = self.order.get(next).copied() {
+                if !self.meet(candidate) {
                     return false;
                 }
+                next += 1;
             }
-            next += 1;
+            if !(0..self.conditional.len()).all(|at| self.meet(self.conditional[at])) {
+                return false;
+            }
+            if next == self.order.len() {
+                return true;
+            }
         }
-        true
+    }
+
+    /// Meets the requirements of a member that count.
+    fn meet(&mut self, candidate: u32) -> bool {
+        let judge = self.judge;
+        judge.graph.needs(candidate).all(|need| {
+            let has = |other: &u32| self.chosen[*other as usize];
+            !need.given.iter().all(has) || need.options.iter().any(has) || self.take(need.options)
+        })
     }
 }

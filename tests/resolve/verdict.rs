@@ -10,7 +10,7 @@ use super::{amd64, index};
 /// What cannot be installed, as `NAME VERSION` and the proof.
 fn uninstallable(indexes: &[Index]) -> Vec<(String, String)> {
     let verdict = resolve::judge(Format::Deb, &amd64(), indexes).unwrap();
-    verdict.uninstallable.into_iter().map(|p| (format!("{} {}", p.name, p.version), p.proof)).collect()
+    verdict.uninstallable.into_iter().map(|p| (p.package, p.proof)).collect()
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use compose::lock::Lock;
 use compose::manifest::Manifest;
+use compose::package::Format;
 use compose::resolve::{self, Previous};
 use compose::source::Indexes;
 use compose::{durable, manifest};
 
+use crate::support::snapshot::assert_snapshot;
 use crate::support::told;
 use crate::{Scene, primary};
 
@@ -243,4 +245,25 @@ fn what_cannot_be_is_explained() {
         told(&lock(&scene(&packages), "c", "").unwrap_err()),
         "cannot resolve m for amd64: no package is or provides `c`\nhint: did you mean `a` or `b`?"
     );
+}
+
+#[test]
+fn what_cannot_be_installed_is_judged() {
+    let packages = [
+        // Only beside `c` does it need what cannot be installed.
+        "a 1-1; requires: (b if c)",
+        "b 1-1; requires: missing",
+        "c 1-1",
+        "d 1-1; requires: a, c",
+        "e 1-1 i686; requires: b",
+        "f 1-1; requires: a; conflicts: c",
+        "g 1-1; requires: f, c",
+        "h 1-1; requires: (b or c)",
+        "i 1-1; requires: a, (c unless h)",
+        "j 1-1; requires: i, (h if a)",
+    ];
+    let verdict = resolve::judge(Format::Rpm, &"amd64".parse().unwrap(), &[scene(&packages).load().unwrap()]).unwrap();
+    let told = verdict.uninstallable.iter().map(|one| format!("{}:\n{}", one.package, one.proof)).collect::<Vec<_>>();
+    assert_eq!(verdict.judged, packages.len());
+    assert_snapshot("explain/judged.txt", &told.join("\n"));
 }

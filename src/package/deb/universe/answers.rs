@@ -55,7 +55,8 @@ impl Universe for DebUniverse<'_> {
     fn identity(&self, candidate: Candidate) -> Identity<'_> {
         let entry = self.entry(candidate);
         let architecture = self.indexes[entry.index as usize].view.text(entry.row.architecture);
-        Identity { name: entry.name, architecture, version: entry.version }
+        let foreign = (architecture != "all" && architecture != self.architecture).then_some(':');
+        Identity { name: entry.name, architecture, version: entry.version, foreign }
     }
 
     /// In apt's order: Pre-Depends, Depends, Recommends, Suggests.
@@ -121,6 +122,10 @@ impl Universe for DebUniverse<'_> {
     fn is_essential(&self, candidate: Candidate) -> bool {
         let row = self.entry(candidate).row;
         row.essential() || row.protected()
+    }
+
+    fn in_every_root(&self) -> Vec<Candidate> {
+        self.base(Base::Essential)
     }
 
     /// As mmdebstrap(1) has its variants: essential packages; with `required` also those of that priority and apt;

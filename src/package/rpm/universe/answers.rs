@@ -64,7 +64,8 @@ impl Universe for RpmUniverse<'_> {
 
     fn identity(&self, candidate: Candidate) -> Identity<'_> {
         let entry = self.entry(candidate);
-        Identity { name: entry.name, architecture: entry.architecture, version: entry.evr }
+        let foreign = (!Format::Rpm.is_native(entry.architecture, self.architecture)).then_some('.');
+        Identity { name: entry.name, architecture: entry.architecture, version: entry.evr, foreign }
     }
 
     fn relations(&self, candidate: Candidate) -> Relations {
@@ -152,6 +153,11 @@ impl Universe for RpmUniverse<'_> {
 
     fn is_essential(&self, _: Candidate) -> bool {
         false
+    }
+
+    /// rpm knows no such packages.
+    fn in_every_root(&self) -> Vec<Candidate> {
+        Vec::new()
     }
 
     /// Packages of the group `core`: the mandatory ones, and for `standard` the default ones too; for `essential` what
