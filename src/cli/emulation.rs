@@ -65,7 +65,7 @@ fn without_interpreter(why: CannotRun, manifest: &Manifest, lock: &Lock) -> anyh
         Some(host) if manifest.machines(&lock.architecture).contains(&host) => {
             let requests = manifest.format.interpreters(&lock.architecture).join("` or `");
             format!(
-                "compose update-lock {path}; for that an archive for {host} has to have `{requests}`, or one under `tools: archives:`"
+                "compose update-lock {path}; for that the archives, or those under `tools: archives:`, have to have `{requests}` for {host}"
             )
         }
         Some(host) => format!("add {host} to `architectures:` in {path} and update its locks"),

@@ -98,8 +98,8 @@ fn has(format: Format, entries: &[Entry], version: &str) -> bool {
 }
 
 fn is_between(format: Format, entry: &Entry, candidate: &Candidate<'_>) -> bool {
-    format.compare_versions(&entry.version, candidate.low) == Ordering::Greater
-        && format.compare_versions(&entry.version, candidate.high) != Ordering::Greater
+    format.compare_with_entry(&entry.version, candidate.low) == Ordering::Greater
+        && format.compare_with_entry(&entry.version, candidate.high) != Ordering::Greater
 }
 
 fn changelog(package: &str, entries: Vec<Entry>, note: Option<String>) -> Changelog {

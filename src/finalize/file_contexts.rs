@@ -1,8 +1,10 @@
 //! The rules of an SELinux policy by which files get their labels: what `selabel_file(5)` documents of `file_contexts` and the
-//! files beside it. libselinux 3.8 is the model where that is silent.
+//! files beside it. Of all rules that fit, one of a single path gives the label, else the last one. Versions of libselinux differ
+//! among themselves where a policy has two rules for one path, or a later rule for what an earlier one gives no label.
 //!
 //! The rules come out of the tree. They are read here, and not by libselinux, because its regular expressions can take any
-//! amount of time and stack: those of the crate `regex` match in time that is linear in a path's length.
+//! amount of time and stack: those of the crate `regex` match in time that is linear in a path's length. What has another meaning
+//! in them than for PCRE is refused.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -128,17 +130,26 @@ impl FileContexts {
 }
 
 impl Rule {
+    fn unknown(&self) -> String {
+        format!("`{}` is no regular expression that labels can be made by", self.pattern)
+    }
+
     fn fits(&self, path: &str) -> Result<bool> {
         if let Some(compiled) = self.compiled.get() {
             return Ok(compiled.is_match(path.as_bytes()));
         }
+        if OTHERWISE.iter().any(|text| self.pattern.contains(text)) {
+            bail!(self.unknown());
+        }
         // As libselinux anchors it: not every branch, where there are several. PCRE's `$` stands ahead of a last newline, too.
         let whole = format!("(?s-u)^{}\n?$", self.pattern);
-        let compiled = Regex::new(&whole)
-            .with_context(|| format!("`{}` is no regular expression that labels can be made by", self.pattern))?;
+        let compiled = Regex::new(&whole).with_context(|| self.unknown())?;
         Ok(self.compiled.get_or_init(|| compiled).is_match(path.as_bytes()))
     }
 }
+
+/// What the crate `regex` takes for limits of words and operators in brackets, and PCRE for the characters themselves.
+const OTHERWISE: [&str; 4] = ["\\<", "\\>", "&&", "~~"];
 
 /// The path that the first fitting alias makes of one.
 fn meant(aliases: &[(String, String)], path: String) -> String {
@@ -174,14 +185,13 @@ fn beginning(pattern: &str) -> (String, bool) {
         match character {
             '\\' => match characters.next() {
                 Some(escaped) if ESCAPED.contains(escaped) => text.push(escaped),
-                _ => return (text, false),
+                _ => return (begun(pattern, text), false),
             },
             _ if META.contains(character) => {
                 if matches!(character, '?' | '*' | '{') {
                     text.pop();
                 }
-                // Another branch may begin with anything.
-                return (if pattern.contains('|') { branches(pattern, text) } else { text }, false);
+                return (begun(pattern, text), false);
             }
             _ => text.push(character),
         }
@@ -189,8 +199,9 @@ fn beginning(pattern: &str) -> (String, bool) {
     (text, true)
 }
 
-/// The beginning of a pattern that has a `|`: nothing, unless each stands in parentheses.
-fn branches(pattern: &str, text: String) -> String {
+/// The beginning that a pattern seems to have; nothing where another branch may begin with anything, as one may whose `|` stands in
+/// no parentheses.
+fn begun(pattern: &str, text: String) -> String {
     let (mut depth, mut characters) = (0_usize, pattern.chars());
     while let Some(character) = characters.next() {
         match character {
@@ -198,6 +209,8 @@ fn branches(pattern: &str, text: String) -> String {
             '(' => depth += 1,
             ')' => depth = depth.saturating_sub(1),
             '|' if depth == 0 => return String::new(),
+            // What parentheses mean in brackets is nothing.
+            '[' if pattern.contains('|') => return String::new(),
             _ => {}
         }
     }
@@ -229,6 +242,8 @@ mod tests {
 
 /usr/bin/bash.* -l     link
 /a|/b                  branch
+/c\\d|/e                escaped
+/f[(]|/g               bracket
 /usr/lib6?4            lib
 /proc          -d      <<none>>
 /proc/.*               <<none>>
@@ -250,6 +265,8 @@ mod tests {
             ("/usr/bin/zsh", REGULAR, Some("home")),
             ("/a/and/more", REGULAR, Some("branch")),
             ("/ends/with/b", REGULAR, Some("branch")),
+            ("/more/e", REGULAR, Some("escaped")),
+            ("/g", REGULAR, Some("bracket")),
             ("/usr/lib4", FOLDER, Some("lib")),
             ("/usr/lib64\n", FOLDER, Some("lib")),
             ("/proc", FOLDER, None),
@@ -295,5 +312,6 @@ mod tests {
         assert_eq!(failure("/ä b\n"), "line 1: `/ä b`: expected ASCII");
         let wrong = contexts("/usr/(?!bin) b\n").label("/usr/x", REGULAR).unwrap_err();
         assert_eq!(wrong.to_string(), "`/usr/(?!bin)` is no regular expression that labels can be made by");
+        assert!(contexts("/usr/[a&&b] b\n").label("/usr/a", REGULAR).is_err());
     }
 }

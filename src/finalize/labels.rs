@@ -32,7 +32,10 @@ pub fn configured(config: &str) -> (Option<Mode>, &str) {
         let is = |name: &str| value.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
         MODES.into_iter().find(|(name, _)| is(name)).map(|(_, mode)| mode)
     };
-    let policy = config.lines().rev().find_map(|line| line.trim().strip_prefix("SELINUXTYPE="));
+    let policy = config.lines().rev().find_map(|line| {
+        let (key, value) = line.trim().split_once('=')?;
+        key.eq_ignore_ascii_case("SELINUXTYPE").then_some(value)
+    });
     // As libselinux does where nothing is said.
     (config.lines().find_map(mode), policy.map_or("targeted", str::trim))
 }
@@ -40,6 +43,10 @@ pub fn configured(config: &str) -> (Option<Mode>, &str) {
 /// The rules that label the files of a policy's system.
 pub fn rules(policy: &str) -> String {
     format!("etc/selinux/{policy}/contexts/files/file_contexts")
+}
+
+fn way_out() -> String {
+    format!("correct the policy, or write `SELINUX=disabled` to /{CONFIG}, and no file is labelled")
 }
 
 /// The labels of a tree.
@@ -63,10 +70,7 @@ impl Labels {
         let mut contexts = FileContexts::default();
         for path in [rules.clone(), format!("{rules}.homedirs"), format!("{rules}.local")] {
             let text = text(&path)?.unwrap_or_default();
-            contexts
-                .add(&text)
-                .with_context(|| format!("cannot label files by /{path}"))
-                .hint(|| format!("correct it, or write `SELINUX=disabled` to /{CONFIG}, and no file is labelled"))?;
+            contexts.add(&text).with_context(|| format!("cannot label files by /{path}")).hint(way_out)?;
         }
         contexts.set_aliases(Aliases::Local, &text(&format!("{rules}.subs"))?.unwrap_or_default());
         contexts.set_aliases(Aliases::Distribution, &text(&format!("{rules}.subs_dist"))?.unwrap_or_default());
@@ -77,7 +81,8 @@ impl Labels {
     /// names is by the first of them.
     pub(super) fn with(&self, xattrs: &Xattrs, extras: &Extras, path: &str, mode: u32) -> Result<Xattrs> {
         let path = extras.links.get(path).map_or(path, String::as_str);
-        let label = self.0.label(&format!("/{path}"), mode).with_context(|| format!("cannot label /{path}"))?;
+        let label = self.0.label(&format!("/{path}"), mode);
+        let label = label.with_context(|| format!("cannot label /{path}")).hint(way_out)?;
         let mut xattrs = xattrs.clone();
         // With a null byte, as setfilecon(3) has it.
         xattrs.extend(label.map(|label| (ATTRIBUTE.to_owned(), [label.as_bytes(), b"\0"].concat())));
@@ -95,7 +100,7 @@ mod tests {
             ("", None, "targeted"),
             ("# SELINUX=disabled\nSELINUX=enforcing\nSELINUXTYPE=eels\n", Some(Mode::Enforcing), "eels"),
             ("SELINUX=odd\nSELINUX= Permissive # so far\nSELINUX=disabled\n", Some(Mode::Permissive), "targeted"),
-            (" SELINUX=enforcing\n SELINUXTYPE= a \nSELINUXTYPE=mls \n", None, "mls"),
+            (" SELINUX=enforcing\n SELINUXTYPE= a \nSelinuxType=mls \n", None, "mls"),
         ];
         for (config, mode, policy) in rows {
             assert_eq!(configured(config), (mode, policy), "{config}");

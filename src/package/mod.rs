@@ -115,6 +115,14 @@ impl Format {
         }
     }
 
+    /// The order of the version of an entry of a changelog and that of a package.
+    pub fn compare_with_entry(self, entry: &str, package: &str) -> std::cmp::Ordering {
+        match self {
+            Self::Deb => deb::version::compare(entry, package),
+            Self::Rpm => rpm::changelog::compare(entry, package),
+        }
+    }
+
     /// Names of the control files whose contents [`Format::installation`] reads.
     pub fn control_files(self) -> &'static [&'static str] {
         match self {
@@ -185,7 +193,8 @@ impl Format {
         }
     }
 
-    /// Every version of every package of some indexes, of which one root can have one for each name and architecture.
+    /// Every version of every package of some indexes that may be had, of which one root can have one for each name and
+    /// architecture.
     pub fn universe_of_every_version<'a>(
         self,
         indexes: &'a [Index],

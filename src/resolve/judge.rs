@@ -293,12 +293,12 @@ impl Packing<'_, '_> {
     fn complete(&mut self, mut next: usize) -> bool {
         loop {
             while let Some(candidate) = self.order.get(next).copied() {
-                if !self.meet(candidate) {
+                if !self.meet(candidate, false) {
                     return false;
                 }
                 next += 1;
             }
-            if !(0..self.conditional.len()).all(|at| self.meet(self.conditional[at])) {
+            if !(0..self.conditional.len()).all(|at| self.meet(self.conditional[at], true)) {
                 return false;
             }
             if next == self.order.len() {
@@ -307,10 +307,10 @@ impl Packing<'_, '_> {
         }
     }
 
-    /// Meets the requirements of a member that count.
-    fn meet(&mut self, candidate: u32) -> bool {
+    /// Meets the requirements of a member that count, or of these those that do so only beside others.
+    fn meet(&mut self, candidate: u32, beside_others: bool) -> bool {
         let judge = self.judge;
-        judge.graph.needs(candidate).all(|need| {
+        judge.graph.needs(candidate).filter(|need| !beside_others || !need.given.is_empty()).all(|need| {
             let has = |other: &u32| self.chosen[*other as usize];
             !need.given.iter().all(has) || need.options.iter().any(has) || self.take(need.options)
         })

@@ -26,6 +26,8 @@ use crate::package::deb::table::Table;
 /// A repository's list of files, and its signature.
 const REPOMD: &str = "repomd.xml";
 const REPOMD_SIGNATURE: &str = "repomd.xml.asc";
+/// Stands where an rpm repository has nothing.
+const NONE: &str = "none";
 
 /// The two forms in which a Release file comes with its signature (Debian repository format, "Release files").
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -110,6 +112,17 @@ impl SuiteCache {
         }
         let state = serde_json::to_vec_pretty(state).context("cannot write the state of a repository as JSON")?;
         durable::write_if_changed(&self.state_path(), &state).map(drop)
+    }
+
+    /// Remembers that an rpm repository has nothing for the architecture.
+    pub fn save_none(&self) -> Result<()> {
+        [REPOMD, REPOMD_SIGNATURE].iter().try_for_each(|name| remove(&self.folder.join(name)))?;
+        durable::write_if_changed(&self.folder.join(NONE), b"").map(drop)
+    }
+
+    /// Whether it had nothing when it was last asked.
+    pub fn has_none(&self) -> bool {
+        self.folder.join(NONE).exists() && self.repomd().is_none()
     }
 
     /// What was made of index files, by a name that has their digests, if it is whole.

@@ -193,11 +193,18 @@ pub fn mirrors_of(
     }
     let pairs = || repositories.iter().flat_map(|repository| architectures.iter().map(move |a| (*repository, a)));
     let found = mirrors.find_repository(id, &own, || {
-        let mut all: Vec<String> = Vec::new();
+        let (mut all, mut failed) = (Vec::new(), None);
         for (repository, architecture) in pairs() {
-            all.extend(rpm::places::listed(id, repository, architecture, client)?.mirrors);
+            match rpm::places::listed(id, repository, architecture, client) {
+                Ok(listed) => all.extend(listed.mirrors),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(all)
+        // Those of another architecture may do.
+        match failed {
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok(all),
+        }
     })?;
     let mut all: Vec<String> = Vec::new();
     for uri in &found {

@@ -184,8 +184,8 @@ fn without_an_interpreter_the_error_tells_what_was_tried() {
         "error: cannot build foreign for arm64\n  \
            caused by: the lock pins no interpreter of arm64 programs for this machine\n  \
            caused by: programs of arm64 do not run here: the machine itself (Exec format error (os error 8))\n\
-         hint: compose update-lock manifests/foreign.yaml; for that an archive for amd64 has to have `qemu-user (>= 1:10)` or \
-         `qemu-user-static`, or one under `tools: archives:`\n"
+         hint: compose update-lock manifests/foreign.yaml; for that the archives, or those under `tools: \
+         archives:`, have to have `qemu-user (>= 1:10)` or `qemu-user-static` for amd64\n"
     );
     assert!(scene.listing("store/work").is_empty());
 }

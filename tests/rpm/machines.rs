@@ -69,3 +69,26 @@ fn only_what_is_not_there_is_passed_over() {
     let (outcome, _) = locked(folder.path(), "amd64, arm64", None);
     assert_eq!(outcome.code, Some(2), "what the root's packages are from has to be there");
 }
+
+#[test]
+fn a_list_of_mirrors_may_have_nothing_for_a_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = MANIFEST
+        .replace("ARCHITECTURES", "arm64")
+        .replace("baseurl: ['file://FOLDER/$basearch']", "mirrorlist: 'file://FOLDER/list-$basearch'")
+        .replace("FOLDER", &folder.path().display().to_string());
+    durable::write(&folder.path().join("m.yaml"), text.as_bytes()).unwrap();
+    publish_unsigned(&folder.path().join("aarch64"), &[("primary", primary(&["a 1-1 aarch64"]))]);
+    let list = format!("file://{}/aarch64\n", folder.path().display());
+    durable::write(&folder.path().join("list-aarch64"), list.as_bytes()).unwrap();
+    let run = |words: &[&str]| run(&mut compose(folder.path(), ["--store", "store", "--quiet"].iter().chain(words)));
+    run(&["update-lock", "m.yaml"]).result();
+    durable::write(&folder.path().join("list-x86_64"), b"# none\n").unwrap();
+    run(&["update-lock", "m.yaml"]).result();
+    run(&["--offline", "update-lock", "m.yaml"]).result();
+    let fetched = run(&["fetch", "m.yaml"]);
+    assert!(fetched.stderr.contains("aarch64/Packages/a-1-1.aarch64.rpm"), "{}", fetched.stderr);
+    std::fs::remove_file(folder.path().join("list-aarch64")).unwrap();
+    let failed = run(&["update-lock", "m.yaml"]);
+    assert!(failed.stderr.contains("cannot use the mirrorlist of the repository `own`"), "{}", failed.stderr);
+}

@@ -3,19 +3,24 @@
 //! An entry's version stands at the end of its head, where it stands at all, without the part of the release that tells the
 //! distribution (`%{?dist}`), and often without the epoch.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{BufReader, Seek};
 
 use anyhow::{Context, Result};
 
-use super::version::Evr;
+use super::version::{self, Evr};
 use super::{archive, tag};
 use crate::clock::Timestamp;
 use crate::package::changelog::{add, cves, digits};
 use crate::package::{Bug, Entry, Tracker, printable};
 
-/// How many bytes of entries are looked at, as of Debian's changelogs.
+/// How many bytes of entries are looked at, as of Debian's changelogs; each has as many beside its texts.
 const LIMIT: usize = 1 << 20;
+const HEAD: usize = 32;
+
+/// What names of distributions in releases begin with, ahead of a number.
+const DISTRIBUTIONS: [&str; 8] = ["fc", "el", "azl", "cm", "amzn", "mga", "lp", "oe"];
 
 /// What stands ahead of a bug's number, in any case, and whose bug it is then.
 const BUGS: [(&str, Tracker); 4] =
@@ -32,8 +37,8 @@ pub fn read(file: &mut File) -> Result<Vec<Entry>> {
     let times = header.numbers(tag::CHANGELOGTIME)?;
     let (names, texts) = (header.texts(tag::CHANGELOGNAME)?, header.texts(tag::CHANGELOGTEXT)?);
     let mut size = 0;
-    let told = times.into_iter().zip(names).zip(texts).take_while(|(_, text)| {
-        size += text.len();
+    let told = times.into_iter().zip(names).zip(texts).take_while(|((_, name), text)| {
+        size += HEAD + name.len() + text.len();
         size <= LIMIT
     });
     let told: Vec<_> = told.map(|((time, name), text)| (time, lossy(name), lossy(text))).collect();
@@ -46,6 +51,31 @@ pub fn read(file: &mut File) -> Result<Vec<Entry>> {
         Ok(Entry { version: printable(&version), cves: cves(&text), bugs: bugs(&text), text })
     };
     told.iter().zip(versions).map(entry).collect()
+}
+
+/// The order of the version of an entry and that of a package, which may be of another release of the distribution than the package
+/// that has the entry.
+pub fn compare(entry: &str, package: &str) -> Ordering {
+    let (told, old) = (Evr::parse(entry), Evr::parse(package));
+    let parts = |evr: &Evr<'_>| evr.release.map(|release| split(release).into_iter().map(str::to_owned).collect());
+    let (Some(told), Some(mut same)) = (parts(&told) as Option<Vec<String>>, parts(&old) as Option<Vec<String>>) else {
+        return version::compare(entry, package);
+    };
+    for (part, own) in same.iter_mut().zip(&told) {
+        if let (Some(a), Some(b)) = (distribution(part), distribution(own))
+            && a == b
+        {
+            part.clone_from(own);
+        }
+    }
+    version::compare(entry, &join(&old, &same.join(".")))
+}
+
+/// The name of the distribution that a part of a release tells.
+fn distribution(part: &str) -> Option<&'static str> {
+    let begins =
+        |name: &&&str| part.strip_prefix(**name).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    DISTRIBUTIONS.iter().find(begins).copied()
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -163,6 +193,20 @@ mod tests {
             assert_eq!(found(own, heads), expected, "{own}");
         }
         assert_eq!(found("1-1", &[]), [""; 0]);
+    }
+
+    #[test]
+    fn another_release_of_the_distribution_is_no_newer_version() {
+        for (entry, package, order) in [
+            ("2.0-3.fc40", "2.0-3.fc39", Ordering::Equal),
+            ("2.0-4.fc40", "2.0-3.fc41", Ordering::Greater),
+            ("033-463.el7_3.1", "033-463.el7_2.1", Ordering::Equal),
+            ("033-463.el7_3.1", "033-463.el7_2.2", Ordering::Less),
+            ("1:2.0-0.1.rc2", "1:2.0-0.1.rc1", Ordering::Greater),
+            ("2.0", "2.0-1", Ordering::Less),
+        ] {
+            assert_eq!(compare(entry, package), order, "{entry} {package}");
+        }
     }
 
     #[test]

@@ -78,11 +78,8 @@ impl<'a> Source<'a> {
                 .hint(|| "`gpgkey:` in the manifest names the files with the repository's keys")
         });
         let keyring = keyring.transpose()?;
-        let Places { mirrors, metalink, list } = if context.offline {
-            Places::default()
-        } else {
-            Places::find(archive, asked.architecture, context.mirrors, context.client)?
-        };
+        let Places { mirrors, metalink, list } =
+            if context.offline { Places::default() } else { Places::find(asked, context.mirrors, context.client)? };
         let cache = SuiteCache::new(context.cache, &archive.id, asked.architecture.rpm());
         Ok(Self { asked, repository, mirrors, metalink, places: list, cache, keyring })
     }
@@ -99,7 +96,7 @@ impl<'a> Source<'a> {
         });
         if context.offline {
             let Some(text) = kept else {
-                if self.asked.optional {
+                if self.asked.optional && self.cache.has_none() {
                     return Ok(Found::Here(None));
                 }
                 let name = format!("{} for {}", self.asked.archive.id, self.asked.architecture);
@@ -150,6 +147,7 @@ impl<'a> Source<'a> {
         }
         let is_missing = |refusal: &Refusal| matches!(refusal, Refusal::Http(http::Error::NotFound { .. }));
         if self.asked.optional && refusals.iter().all(is_missing) {
+            self.cache.save_none()?;
             return Ok(Found::Here(None));
         }
         Err(self.refused(&refusals))
