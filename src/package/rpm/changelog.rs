@@ -57,18 +57,14 @@ pub fn read(file: &mut File) -> Result<Vec<Entry>> {
 /// that has the entry.
 pub fn compare(entry: &str, package: &str) -> Ordering {
     let (told, old) = (Evr::parse(entry), Evr::parse(package));
-    let parts = |evr: &Evr<'_>| evr.release.map(|release| split(release).into_iter().map(str::to_owned).collect());
-    let (Some(told), Some(mut same)) = (parts(&told) as Option<Vec<String>>, parts(&old) as Option<Vec<String>>) else {
-        return version::compare(entry, package);
-    };
-    for (part, own) in same.iter_mut().zip(&told) {
-        if let (Some(a), Some(b)) = (distribution(part), distribution(own))
-            && a == b
-        {
-            part.clone_from(own);
+    let (Some(told), Some(release)) = (told.release, old.release) else { return version::compare(entry, package) };
+    let mut parts = split(release);
+    for (part, own) in parts.iter_mut().zip(split(told)) {
+        if distribution(part).is_some() && distribution(part) == distribution(own) {
+            *part = own;
         }
     }
-    version::compare(entry, &join(&old, &same.join(".")))
+    version::compare(entry, &join(&old, &parts.join(".")))
 }
 
 /// The name of the distribution that a part of a release tells.
